@@ -1,0 +1,1 @@
+"""What the add-on and the backend share; imports neither bpy nor torch."""

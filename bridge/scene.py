@@ -1,0 +1,243 @@
+"""The 4D scene package ``name.cyclorama/``: its layout on disk, reading and checking it. Writing: ``scene_writer``.
+
+scene.json              what is in it (``SceneInfo``)
+static.safetensors      the Gaussians that never change
+moving.safetensors      of those that do: the arrays that are the same in every frame (may be missing)
+frames/000000.safetensors …   of those that do: the arrays that change, one file a frame (missing when nothing moves)
+video/000000.exr …      the panoramic video, scene-linear (also the world light)
+depth/000000.exr …      distance along the ray, metres; one file when it is the same in every frame
+preview.webp            a small picture
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Annotated
+
+import msgspec
+import numpy as np
+from msgspec import Meta
+from safetensors import SafetensorError, safe_open
+
+from .errors import CycloramaError
+from .gaussians import COLOUR, COLUMNS, Gaussians, faults
+
+FORMAT = "cyclorama-scene"
+VERSION = 1
+"""Version of the package's layout; a reader refuses newer ones."""
+
+SUFFIX = ".cyclorama"
+INFO = "scene.json"
+STATIC = "static.safetensors"
+MOVING = "moving.safetensors"
+PREVIEW = "preview.webp"
+
+_LEFT_BY_OPERATING_SYSTEMS = {".DS_Store", "Thumbs.db", "desktop.ini"}
+
+
+class ArrayInfo(msgspec.Struct, frozen=True):
+    """Type and shape of one array."""
+
+    dtype: str
+    shape: tuple[int, ...]
+
+
+class FileInfo(msgspec.Struct, frozen=True):
+    """One file of the package; ``arrays`` is empty for pictures."""
+
+    bytes: int
+    sha256: str
+    arrays: dict[str, ArrayInfo] = {}
+
+
+class Generator(msgspec.Struct, frozen=True):
+    """Who made the scene, and with what settings."""
+
+    name: str
+    version: str
+    recipe: str
+    settings: dict
+
+
+class Model(msgspec.Struct, frozen=True):
+    """Weights that were used, and under which licence."""
+
+    id: str
+    licence: str
+
+
+class SceneInfo(msgspec.Struct, frozen=True, kw_only=True):
+    """The content of ``scene.json``."""
+
+    format: str = FORMAT
+    version: int = VERSION
+    generator: Generator
+    seed: int
+    models: tuple[Model, ...] = ()
+    colour: str = COLOUR
+    frame_rate: Annotated[float, Meta(gt=0)]
+    frame_count: Annotated[int, Meta(ge=1, le=1_000_000)]
+    loops: bool
+    """Frame ``frame_count`` would be frame 0 again."""
+    static_count: Annotated[int, Meta(ge=0)]
+    moving_count: Annotated[int, Meta(ge=0)]
+    bounds: tuple[tuple[float, float, float], tuple[float, float, float]]
+    """Least and greatest corner of all positions, metres."""
+    safe_radius: float | None = None
+    """How far the camera may leave the origin before holes show, metres; None: not measured."""
+    notes: tuple[str, ...] = ()
+    """What the artist should know of how it was made, a sentence each."""
+    files: dict[str, FileInfo]
+
+
+def frame_name(index: int, folder: str = "frames", suffix: str = ".safetensors") -> str:
+    """Path inside the package of one frame's file: ``frames/000000.safetensors``."""
+    return f"{folder}/{index:06d}{suffix}"
+
+
+class Scene:
+    """A package opened for reading. Opening checks everything but the contents (see ``validate``).
+
+    Raises:
+        CycloramaError: not a package, of a newer version, a file missing, cut short, unknown, or of the wrong shape.
+    """
+
+    def __init__(self, folder: Path | str):
+        self.folder = Path(folder)
+        self.info = _read_info(self.folder)
+        _check_files(self.folder, self.info)
+        _check_arrays(self.folder, self.info)
+        self._moving = self._arrays(MOVING) if MOVING in self.info.files else {}
+
+    def static(self) -> Gaussians:
+        """The Gaussians that never change (``info.static_count`` of them)."""
+        return Gaussians.from_arrays(self._arrays(STATIC))
+
+    def moving(self, index: int) -> Gaussians:
+        """The moving Gaussians as they are in frame ``index`` (``info.moving_count`` of them)."""
+        return Gaussians.from_arrays(self._moving | self.changes(index))
+
+    def changes(self, index: int) -> dict[str, np.ndarray]:
+        """The arrays of the moving Gaussians that differ from frame to frame, as they are in frame ``index``."""
+        return self._arrays(frame_name(index))
+
+    def video_frames(self) -> list[Path]:
+        """The files of the panoramic video, in order."""
+        return [self.folder / name for name in sorted(self.info.files) if name.startswith("video/")]
+
+    def validate(self) -> None:
+        """Read every byte: checksums and values. Raises ``CycloramaError`` naming the first file that is wrong."""
+        for name, expected in self.info.files.items():
+            path = self.folder / name
+            if sha256(path) != expected.sha256:
+                raise _damaged(path, "does not match its checksum")
+            for fault in faults(self._arrays(name)) if expected.arrays else ():
+                raise _damaged(path, f"is damaged: {fault}")
+
+    def _arrays(self, name: str) -> dict[str, np.ndarray]:
+        try:
+            with safe_open(self.folder / name, framework="np") as file:
+                return {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 (not a dict)
+        except (OSError, SafetensorError) as error:
+            raise _damaged(self.folder / name, f"cannot be read ({error})") from error
+
+
+def is_package(folder: Path) -> bool:
+    """Whether it looks like a package (nothing is checked)."""
+    return (folder / INFO).is_file()
+
+
+def _damaged(path: Path, what: str, code: str = "package-damaged") -> CycloramaError:
+    return CycloramaError(code, f"{path} {what}.", "Generate the scene again, or copy the package again.")
+
+
+def _read_info(folder: Path) -> SceneInfo:
+    path = folder / INFO
+    if not folder.is_dir():
+        raise CycloramaError("package-missing", f"There is no folder {folder}.", "Choose a *.cyclorama folder.")
+    try:
+        text = path.read_bytes()
+        head = msgspec.json.decode(text, type=dict)
+    except FileNotFoundError as error:
+        raise CycloramaError(
+            "package-not-one", f"{folder} has no {INFO}, so it is no Cyclorama scene.", "Choose a *.cyclorama folder."
+        ) from error
+    except OSError as error:
+        raise _damaged(path, f"cannot be read ({error.strerror})") from error
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise _damaged(path, f"is no valid JSON ({error})") from error
+    if head.get("format") != FORMAT:
+        raise _damaged(path, f"is of format {head.get('format')!r}, not {FORMAT!r}", "package-not-one")
+    version = head.get("version")
+    if not isinstance(version, int) or version > VERSION:
+        raise CycloramaError(
+            "package-newer",
+            f"{path} is of version {version}; this Cyclorama reads versions up to {VERSION}.",
+            "Update Cyclorama.",
+        )
+    try:
+        return msgspec.convert(head, SceneInfo)
+    except msgspec.ValidationError as error:
+        raise _damaged(path, f"does not describe a scene ({error})") from error
+
+
+def _check_files(folder: Path, info: SceneInfo) -> None:
+    for name, expected in info.files.items():
+        if name.startswith("/") or ".." in Path(name).parts or "\\" in name or ":" in name:
+            raise _damaged(folder / INFO, f"names a file outside the package ({name!r})")
+        path = folder / name
+        if not path.is_file():
+            raise _damaged(path, "is missing")
+        size = path.stat().st_size
+        if size != expected.bytes:
+            raise _damaged(path, f"is cut short or changed: {size} bytes where {expected.bytes} were written")
+    for path in _files_below(folder):
+        name = path.relative_to(folder).as_posix()
+        if name not in info.files and name != INFO:
+            raise CycloramaError(
+                "package-unknown-file", f"{path} does not belong to the scene.", "Move it out of the package."
+            )
+
+
+def _files_below(folder: Path) -> Iterator[Path]:
+    for path in folder.rglob("*"):
+        if not path.is_dir() and path.name not in _LEFT_BY_OPERATING_SYSTEMS:
+            yield path
+
+
+def _check_arrays(folder: Path, info: SceneInfo) -> None:
+    """The declared arrays and those in the files' own headers agree, and are the ones a scene is made of."""
+    frames = [frame_name(index) for index in range(info.frame_count)] if info.moving_count else []
+    shared = set(info.files[MOVING].arrays) if MOVING in info.files else set()
+    for name in [STATIC, *([MOVING] if shared else []), *frames]:
+        if name not in info.files:
+            raise _damaged(folder / name, "is missing")
+        count = info.static_count if name == STATIC else info.moving_count
+        arrays = header(folder / name)
+        if arrays != info.files[name].arrays:
+            raise _damaged(folder / name, "holds other arrays than scene.json says")
+        for key, array in arrays.items():
+            if key in COLUMNS and array != ArrayInfo("F32", (count, COLUMNS[key])):
+                wanted = f"float32 of {count} x {COLUMNS[key]}"
+                raise _damaged(folder / name, f"has '{key}' as {array.dtype} of shape {array.shape}, not {wanted}")
+        lacking = set(COLUMNS) - set(arrays) - (shared if name in frames else set())
+        if name != MOVING and lacking:
+            raise _damaged(folder / name, f"lacks {', '.join(sorted(lacking))}")
+
+
+def header(path: Path) -> dict[str, ArrayInfo]:
+    """Types and shapes of the arrays in a safetensors file, from its header alone."""
+    try:
+        with safe_open(path, framework="np") as file:
+            slices = {key: file.get_slice(key) for key in file.keys()}  # noqa: SIM118 (not a dict)
+            return {key: ArrayInfo(s.get_dtype(), tuple(s.get_shape())) for key, s in slices.items()}
+    except (OSError, SafetensorError) as error:
+        raise _damaged(path, f"cannot be read ({error})") from error
+
+
+def sha256(path: Path) -> str:
+    """Checksum of a file, hexadecimal."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
