@@ -1,0 +1,1 @@
+"""Panorama + masks + directions -> panoramic video."""

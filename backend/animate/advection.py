@@ -1,0 +1,123 @@
+"""A looping video from one image and a steady flow: two-phase Eulerian advection on the sphere.
+
+The two phases are those of *Animating Pictures with Eulerian Motion Fields* (Holynski et al., CVPR 2021), section 4:
+one carries the image forward from the loop's start, the other backward from its end, and they are cross-faded, so the
+last frame runs into the first. Here both look up where each pixel came from, so neither leaves holes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import cv2
+import numpy as np
+from jaxtyping import Float
+
+from ..sphere.equirectangular import direction, directions, sample_bordered, with_border
+from ..sphere.panorama import Panorama, PanoramaVideo
+from ..sphere.periodic import blur
+
+_LARGEST_STEP = np.deg2rad(0.5)
+"""Radians; a frame's way is integrated in steps no longer than this."""
+
+_MOST_STEPS = 32
+
+_TEXTURE_PIXELS = 2.0
+"""Two places further apart than this show uncorrelated detail (pixels, standard deviation)."""
+
+_DETAIL_PIXELS = 6.0
+"""What is finer than this (pixels, standard deviation) keeps its contrast through the cross-fade."""
+
+_ROW = 1024
+"""Moving pixels are handled as rows of this many, a shape cv2.remap likes."""
+
+
+class Advection:
+    """Frames of the loop, one at a time.
+
+    Args:
+        panorama: the still image, frame 0 of the loop.
+        flow: (height, width, 3) tangent vectors in radians per second; where it is zero nothing changes, ever.
+        frames: length of the loop. A loop of one frame is the still image.
+    """
+
+    def __init__(self, panorama: Panorama, flow: Float[np.ndarray, "height width 3"], frames: int, frame_rate: float):
+        self.frames = frames
+        self.moves = (flow != 0).any(axis=-1) if frames > 1 else np.zeros(flow.shape[:2], bool)
+        self._image = panorama.image
+        self._bordered_image = with_border(panorama.image)
+        self._bordered_flow = with_border(flow) / np.float32(frame_rate)
+        self._steps = int(np.clip(np.ceil(np.abs(self._bordered_flow).max() / _LARGEST_STEP), 1, _MOST_STEPS))
+        self._start = _in_rows(directions(len(flow))[self.moves])
+        self._ahead: list[np.ndarray] = []
+        self._behind = self._start
+
+    def look_ahead(self) -> None:
+        """Follow the flow forward by one more frame; needed ``frames - 1`` times before the first ``frame``."""
+        last = self._ahead[-1] if self._ahead else self._start
+        self._ahead.append(self._follow(last, 1.0))
+
+    def frame(self, index: int) -> Float[np.ndarray, "height width 3"]:
+        """Frame ``index``; to be asked for in order, from 0 to ``frames - 1``."""
+        if index == 0 or not self.moves.any():
+            return self._image
+        self._behind = self._follow(self._behind, -1.0)
+        came_from, goes_to = self._behind, self._ahead[self.frames - index - 1]
+        share = index / self.frames
+        blended = (1 - share) * self._sample(came_from) + share * self._sample(goes_to)
+        frame = self._image.copy()
+        frame[self.moves] = self._out_of_rows(blended)
+        mean = blur(frame, _DETAIL_PIXELS)[self.moves]
+        gain = self._out_of_rows(self._contrast_lost(came_from, goes_to, share))
+        frame[self.moves] = np.maximum(mean + (frame[self.moves] - mean) * gain[:, None], 0)
+        return frame
+
+    def _follow(self, places: np.ndarray, frames: float) -> np.ndarray:
+        """Where ``places`` (unit vectors) are after so many frames; midpoint rule."""
+        step = np.float32(frames / self._steps)
+        for _ in range(self._steps):
+            middle = places + step / 2 * self._flow_at(places)
+            places = places + step * self._flow_at(middle)
+            places /= np.linalg.norm(places, axis=-1, keepdims=True)
+        return places
+
+    def _flow_at(self, places: np.ndarray) -> np.ndarray:
+        return sample_bordered(self._bordered_flow, places, len(self._image), cv2.INTER_LINEAR)
+
+    def _sample(self, places: np.ndarray) -> np.ndarray:
+        return np.maximum(sample_bordered(self._bordered_image, places, len(self._image), cv2.INTER_CUBIC), 0)
+
+    def _contrast_lost(self, one: np.ndarray, other: np.ndarray, share: float) -> np.ndarray:
+        """What detail must be multiplied by: a mean of two unlike textures has less contrast than either."""
+        apart = np.linalg.norm(one - other, axis=-1) * (len(self._image) / np.pi)
+        alike = np.exp(-0.5 * (apart / _TEXTURE_PIXELS) ** 2)
+        return 1 / np.sqrt((1 - share) ** 2 + share**2 + 2 * share * (1 - share) * alike)
+
+    def _out_of_rows(self, rows: np.ndarray) -> np.ndarray:
+        return rows.reshape(-1, *rows.shape[2:])[: int(self.moves.sum())]
+
+
+def _in_rows(places: Float[np.ndarray, "count 3"]) -> Float[np.ndarray, "rows 1024 3"]:
+    """Unit vectors as an image of rows, filled up at the end."""
+    missing = -len(places) % _ROW
+    filler = np.broadcast_to(direction(0.0, 0.0), (missing, 3))
+    return np.ascontiguousarray(np.concatenate([places, filler]).reshape(-1, _ROW, 3), np.float32)
+
+
+def animate(
+    panorama: Panorama,
+    flow: Float[np.ndarray, "height width 3"],
+    frames: int,
+    frame_rate: float,
+    report: Callable[[int], None] = lambda step: None,
+) -> PanoramaVideo:
+    """The whole loop. ``report(step)`` is called 2·``frames`` times, with 1, 2, …; it may raise to stop."""
+    advection = Advection(panorama, flow, frames, frame_rate)
+    for index in range(frames - 1):
+        advection.look_ahead()
+        report(index + 1)
+    video = np.empty((frames, *panorama.image.shape), np.float32)
+    for index in range(frames):
+        video[index] = advection.frame(index)
+        report(frames + index + 1)
+    return PanoramaVideo(video, advection.moves, frame_rate)

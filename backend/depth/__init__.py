@@ -1,0 +1,1 @@
+"""Distance along every ray of a panorama."""

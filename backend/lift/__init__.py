@@ -1,0 +1,1 @@
+"""Panoramic video + distance -> Gaussians per frame."""

@@ -1,0 +1,43 @@
+"""How a recipe tells what it is doing, and hears that it should stop."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+
+Report = Callable[[str, int, int], None]
+"""``report(stage, step, total)``: called at least once a second by a recipe; raises ``Cancelled`` to stop it."""
+
+
+def silent(stage: str, step: int, total: int) -> None:
+    """A ``Report`` that listens to nobody."""
+
+
+class Clock:
+    """Turns steps into the fraction of the whole job, the seconds left, and the seconds each stage took.
+
+    Args:
+        shares: stage -> its usual share of the whole time, in the order they run; they add up to 1.
+    """
+
+    def __init__(self, shares: Mapping[str, float]):
+        self._shares = dict(shares)
+        self._started = time.monotonic()
+        self._stage = ""
+        self._stage_started = self._started
+        self.seconds: dict[str, float] = {}
+
+    def advance(self, stage: str, step: int, total: int) -> tuple[float, float]:
+        """Fraction done in 0..1, and seconds left (-1 while too early to tell)."""
+        now = time.monotonic()
+        if stage != self._stage:
+            self._stage, self._stage_started = stage, now
+        self.seconds[stage] = now - self._stage_started
+        before = 0.0
+        for name, share in self._shares.items():
+            if name == stage:
+                break
+            before += share
+        fraction = min(before + self._shares.get(stage, 0.0) * step / max(total, 1), 1.0)
+        elapsed = now - self._started
+        return fraction, elapsed * (1 - fraction) / fraction if fraction > 0.05 else -1.0

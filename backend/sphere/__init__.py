@@ -1,0 +1,1 @@
+"""Panoramas: equirectangular images and sampling on the sphere."""
