@@ -1,0 +1,1 @@
+"""Jobs: the socket's front, the queue and the worker process."""

@@ -1,0 +1,206 @@
+"""The worker process: runs one job after the other, and ends when its standard input does.
+
+The server starts it with ``python -m cyclorama.backend.server.worker`` and talks to it through its standard input
+and output; see ``pipe.py``. It stays warm between jobs.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import queue
+import signal
+import sys
+import threading
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+import msgspec
+
+from ...bridge import messages
+from ...bridge.address import backend_folder
+from ...bridge.errors import Cancelled, CycloramaError
+from ...bridge.memory import peak_bytes
+from ...bridge.scene_writer import discard_partial
+from ...bridge.settings import PanoramaTo4D
+from ..recipes.progress import Clock, Report
+from .device import device_name
+from .lock import FileLock
+from .pipe import FromWorker, Pipe, Ready, ToWorker
+
+LOCK_FILE = "worker.lock"
+LAST_SECONDS = 2.0
+"""So long a job may take to stop when the server has gone; then the process ends under it."""
+
+_PREDECESSOR_SECONDS = 10.0
+_REPORT_SECONDS = 0.1
+
+log = logging.getLogger(__name__)
+
+
+class RunRecipe(Protocol):
+    """Writes the package ``output``; raises CycloramaError, and ``Cancelled`` out of ``report``."""
+
+    def __call__(
+        self, panorama: Path, output: Path, settings: PanoramaTo4D, report: Report, /, *, overwrite: bool
+    ) -> object:
+        """Run it."""
+        ...
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """What a job runs, and its stages with their usual shares of the time (see ``Clock``)."""
+
+    run: RunRecipe
+    stages: Mapping[str, float]
+
+
+def _panorama_to_4d() -> Recipe:
+    from ..recipes.panorama_to_4d import STAGES, panorama_to_4d
+
+    return Recipe(panorama_to_4d, STAGES)
+
+
+Recipes = Mapping[type, Callable[[], Recipe]]
+
+RECIPES: Recipes = {PanoramaTo4D: _panorama_to_4d}
+"""By the type of their settings; loaded when first used, because the libraries below them are slow to import."""
+
+
+def main(recipes: Recipes = RECIPES) -> None:
+    """Run jobs until the server closes the pipe; never returns."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the server too, which then tells us
+    logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(levelname)s %(message)s")
+    Worker(_claim_standard_streams(), recipes).run()
+
+
+def _claim_standard_streams() -> Pipe[ToWorker]:
+    """The pipe to the server; whatever libraries print goes to standard error, and they read nothing."""
+    incoming = os.fdopen(os.dup(0), "rb")
+    outgoing = os.fdopen(os.dup(1), "wb")
+    os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
+    os.dup2(2, 1)
+    return Pipe(incoming, outgoing, ToWorker)  # pyright: ignore[reportArgumentType]  # a union is no type to pyright
+
+
+class Worker:
+    """Jobs run in the main thread; another one listens to the server."""
+
+    def __init__(self, server: Pipe[ToWorker], recipes: Recipes):
+        self._server = server
+        self._recipes = recipes
+        self._asked: queue.SimpleQueue[messages.Generate | None] = queue.SimpleQueue()
+        self._current: messages.Generate | None = None
+        self._cancelled_job = ""
+        self._server_gone = False
+
+    def run(self) -> None:
+        """Until the server goes; then ends the process without waiting for threads that libraries left."""
+        threading.Thread(target=self._listen, name="server", daemon=True).start()
+        # The worker of a server that was killed may still be cleaning up.
+        lock = FileLock(backend_folder() / LOCK_FILE, _PREDECESSOR_SECONDS)
+        self._tell(Ready(device_name()))
+        self._warm_up()
+        while asked := self._asked.get():
+            self._current = asked
+            self._tell(self._outcome(asked))
+            self._current = None
+        lock.release()
+        _exit(0)
+
+    def _warm_up(self) -> None:
+        for load in self._recipes.values():
+            try:
+                load()
+            except ImportError:
+                log.exception("A recipe cannot be loaded; its jobs will fail.")
+
+    def _listen(self) -> None:
+        try:
+            while message := self._server.receive():
+                if isinstance(message, messages.Cancel):
+                    self._cancelled_job = message.job
+                else:
+                    self._asked.put(message)
+        except (OSError, msgspec.DecodeError) as error:
+            log.error("The server is not understood: %s", error)
+        self._server_gone = True
+        self._asked.put(None)
+        time.sleep(LAST_SECONDS)
+        if self._current:
+            discard_partial(Path(self._current.output))
+        _exit(1)
+
+    def _outcome(self, asked: messages.Generate) -> messages.Done | messages.Failed | messages.Cancelled:
+        """Run the job; whatever happens in it becomes the message that ends it."""
+        log.info("Job %s: %r -> %r, %s", asked.job, asked.panorama, asked.output, asked.settings)
+        try:
+            recipe = self._recipes[type(asked.settings)]()
+            clock = Clock(recipe.stages)
+            report = self._reporter(asked.job, clock)
+            recipe.run(Path(asked.panorama), Path(asked.output), asked.settings, report, overwrite=asked.overwrite)
+        except Cancelled:
+            return messages.Cancelled(job=asked.job)
+        except CycloramaError as error:
+            log.info("Job %s failed: %s", asked.job, error)
+            return messages.Failed(job=asked.job, code=error.code, sentence=error.sentence, hint=error.hint)
+        except Exception as error:  # any fault of a recipe fails its job, not the worker; it is logged
+            log.exception("Job %s failed", asked.job)
+            return _failure(asked.job, error)
+        return messages.Done(job=asked.job, scene=asked.output, seconds=clock.seconds, peak_bytes=peak_bytes())
+
+    def _reporter(self, job: str, clock: Clock) -> Report:
+        """A ``Report`` that tells the server at most ten times a second, but always a stage's first and last step."""
+        told_stage, told_at = "", 0.0
+
+        def report(stage: str, step: int, total: int) -> None:
+            nonlocal told_stage, told_at
+            if self._server_gone or self._cancelled_job == job:
+                raise Cancelled
+            fraction, seconds_left = clock.advance(stage, step, total)
+            now = time.monotonic()
+            if stage == told_stage and step < total and now - told_at < _REPORT_SECONDS:
+                return
+            told_stage, told_at = stage, now
+            self._tell(
+                messages.Progress(
+                    job=job, stage=stage, step=step, total=total, fraction=fraction, seconds_left=seconds_left
+                )
+            )
+
+        return report
+
+    def _tell(self, message: FromWorker) -> None:
+        try:
+            self._server.send(message)
+        except OSError:
+            self._server_gone = True  # ``_listen`` sees it too and ends the process
+
+
+def _failure(job: str, error: Exception) -> messages.Failed:
+    if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":  # the latter is torch's
+        return messages.Failed(
+            job=job,
+            code="out-of-memory",
+            sentence="There is not enough memory for this scene.",
+            hint="Lower its width or its number of frames.",
+        )
+    return messages.Failed(
+        job=job,
+        code="internal-error",
+        sentence=f"Something unforeseen happened ({type(error).__name__}).",
+        hint=f"The backend's log says more: {backend_folder() / 'backend.log'}",
+    )
+
+
+def _exit(code: int) -> None:
+    logging.shutdown()
+    os._exit(code)
+
+
+if __name__ == "__main__":
+    main()
