@@ -1,0 +1,163 @@
+"""The command ``cyclorama``: make, inspect, serve, demo."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import signal
+import sys
+from pathlib import Path
+from typing import Annotated, Any, get_type_hints
+
+import tyro
+from tyro.constructors import PrimitiveConstructorSpec
+
+from ..bridge.errors import CycloramaError
+from ..bridge.memory import peak_bytes
+from ..bridge.settings import PanoramaTo4D, Stroke, checked
+from . import __version__
+
+STOPPED = 130
+"""Exit code after Ctrl-C, as shells have it."""
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Run one command; ends the process with 0, 1 (said why in a sentence), 2 (wrong usage) or 130 (stopped)."""
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(STOPPED))
+    arguments = sys.argv[1:] if arguments is None else arguments
+    if arguments in (["--version"], ["version"]):
+        print(f"cyclorama {__version__}")
+        return
+    try:
+        tyro.extras.subcommand_cli_from_dict(
+            {"make": make, "inspect": inspect, "serve": serve, "demo": demo},
+            prog="cyclorama",
+            description="Moving 3D backdrops for Blender: panoramas animated and lifted to Gaussians.",
+            args=arguments,
+        )
+    except CycloramaError as error:
+        print(f"cyclorama: {error}", file=sys.stderr)
+        sys.exit(1)
+    except KeyboardInterrupt:
+        print("cyclorama: stopped; nothing was left behind.", file=sys.stderr)
+        sys.exit(STOPPED)
+
+
+def _stroke(words: list[str]) -> Stroke:
+    numbers = [float(word) for word in words[0].split(",")]
+    if len(numbers) != 5:
+        raise ValueError(f"five numbers are needed, {len(numbers)} given")
+    return Stroke(*numbers)
+
+
+_STROKE = PrimitiveConstructorSpec(
+    nargs=1,
+    metavar="LON,LAT,DLON,DLAT,SPEED",
+    instance_from_str=_stroke,
+    is_instance=lambda value: isinstance(value, Stroke),
+    str_from_instance=lambda stroke: [",".join(f"{number:g}" for number in dataclasses.astuple(stroke))],
+)
+
+
+def _options() -> Any:
+    """``PanoramaTo4D`` with what tyro needs beside it: help from the descriptions, and ``--stroke`` repeatable."""
+    hints = get_type_hints(PanoramaTo4D, include_extras=True)
+    fields = []
+    for field in dataclasses.fields(PanoramaTo4D):
+        kind = hints[field.name]
+        described = next(meta.description for meta in kind.__metadata__ if getattr(meta, "description", None))
+        if field.name == "strokes":
+            repeated = tyro.conf.UseAppendAction[tuple[Annotated[Stroke, _STROKE], ...]]
+            option = Annotated[repeated, tyro.conf.arg(help=described, name="stroke")]
+        else:
+            option = Annotated[kind.__origin__, tyro.conf.arg(help=described)]
+        fields.append((field.name, option, dataclasses.field(default=field.default)))
+    return dataclasses.make_dataclass("Options", fields, frozen=True)
+
+
+Options = _options()
+
+
+def make(
+    panorama: tyro.conf.Positional[Path],
+    output: Annotated[Path, tyro.conf.arg(aliases=["-o"])],
+    settings: tyro.conf.OmitArgPrefixes[Options],  # pyright: ignore[reportInvalidTypeForm]
+    overwrite: tyro.conf.FlagCreatePairsOff[bool] = False,
+) -> None:
+    """Make a moving 3D scene of a 360° panorama (JPEG, PNG, WebP, HDR or EXR, twice as wide as high).
+
+    Args:
+        panorama: the panorama.
+        output: the scene to make, a folder that ends in .cyclorama.
+        overwrite: replace a scene that is there.
+    """
+    from .recipes.panorama_to_4d import STAGES, panorama_to_4d  # only here: other commands start faster
+    from .terminal import ProgressDisplay
+
+    chosen = checked(PanoramaTo4D(**{field.name: getattr(settings, field.name) for field in _fields()}))
+    with ProgressDisplay(STAGES) as progress:
+        info = panorama_to_4d(panorama, output.absolute(), chosen, progress, overwrite=overwrite)
+    for note in info.notes:
+        print(f"note: {note}")
+    seconds = sum(progress.clock.seconds.values())
+    print(
+        f"{output}: {info.frame_count} frames of {info.static_count:,} static and {info.moving_count:,} moving "
+        f"Gaussians, in {seconds:.1f} s with at most {peak_bytes() / 1e9:.2f} GB of memory"
+    )
+
+
+def _fields() -> tuple[dataclasses.Field, ...]:
+    return dataclasses.fields(PanoramaTo4D)
+
+
+def inspect(
+    scene: tyro.conf.Positional[Path],
+    as_json: Annotated[tyro.conf.FlagCreatePairsOff[bool], tyro.conf.arg(name="json")] = False,
+) -> None:
+    """Say what is in a scene, after checking every byte of it.
+
+    Args:
+        scene: a folder that ends in .cyclorama.
+        as_json: print JSON for programs.
+    """
+    from ..bridge.scene import Scene
+    from .inspection import facts, in_words
+
+    opened = Scene(scene)
+    opened.validate()
+    found = facts(opened)
+    print(json.dumps(found, indent=2) if as_json else in_words(found))
+
+
+def serve(folder: Path | None = None, port: int = 0, watch_stdin: tyro.conf.FlagCreatePairsOff[bool] = False) -> None:
+    """Run the backend that Blender talks to, until stopped.
+
+    Args:
+        folder: where it keeps its address, keys and log; the user's data folder when left out.
+        port: TCP port on this computer; a free one is found when left out.
+        watch_stdin: end when standard input closes (so that it never outlives the program that started it).
+    """
+    from .server.serve import serve as run
+
+    run(folder, port, watch_stdin)
+
+
+def demo(
+    blender: tyro.conf.Positional[str],
+    output: Annotated[Path, tyro.conf.arg(aliases=["-o"])] = Path("build/demo"),
+    panorama: Path | None = None,
+) -> None:
+    """Generate a scene from a photograph, fly a camera through it in Blender, and render the shot.
+
+    Args:
+        blender: an installed Blender, or the Python of an environment with Blender as a module (bpy).
+        output: folder for the scene, the .blend, the pictures, the film and report.json.
+        panorama: another panorama than the one that comes with Cyclorama.
+    """
+    from .demo import run
+
+    run(blender, output.absolute(), panorama)
+
+
+if __name__ == "__main__":
+    main()
