@@ -1,0 +1,1 @@
+"""How splats look: node groups and materials, built in code."""

@@ -1,0 +1,25 @@
+"""Stop what is being generated."""
+
+from __future__ import annotations
+
+import bpy
+
+from .. import link
+
+
+class CYCLORAMA_OT_cancel(bpy.types.Operator):
+    """Stop generating; nothing of the unfinished scene is left"""
+
+    bl_idname = "cyclorama.cancel"
+    bl_label = "Cancel"
+
+    @classmethod
+    def poll(cls, _context: bpy.types.Context) -> bool:
+        """Whether something is being generated."""
+        cls.poll_message_set("Nothing is being generated")
+        return link.working()
+
+    def execute(self, _context: bpy.types.Context) -> set[str]:
+        """Ask for it; the job ends within a moment."""
+        link.cancel()
+        return {"FINISHED"}

@@ -1,0 +1,79 @@
+"""The artist's settings as a request to the backend."""
+
+from __future__ import annotations
+
+import uuid
+from pathlib import Path
+
+import bpy
+
+from ..bridge.errors import CycloramaError
+from ..bridge.messages import Generate
+from ..bridge.scene import SUFFIX
+from ..bridge.settings import PanoramaTo4D, checked
+from . import preferences
+from .properties import BESIDE_THE_FILE, RECIPE_SETTINGS, GenerateSettings
+
+SCENES_FOLDER = "scenes"
+"""Below the backend's folder: for scenes of a .blend that is not saved yet, whose "beside the file" is nowhere."""
+
+
+def generate_request(settings: GenerateSettings) -> Generate:
+    """A new job as ``settings`` ask for it. Makes the output folder.
+
+    Raises:
+        CycloramaError: there is no panorama, or the output folder cannot be used.
+    """
+    if not settings.panorama:
+        raise CycloramaError("panorama-not-set", "No panorama is chosen.", "Choose one in the Cyclorama tab.")
+    panorama = _absolute(settings.panorama)
+    name = uuid.uuid4().hex
+    return Generate(
+        request=name,  # so that a refusal names the job
+        job=name,
+        panorama=str(panorama),
+        output=str(_free_name(_output_folder(settings), panorama.stem)),
+        settings=recipe_settings(settings),
+    )
+
+
+def recipe_settings(settings: GenerateSettings) -> PanoramaTo4D:
+    """The recipe's settings, checked as on the wire. Raises ``CycloramaError``."""
+    values = {name: _value(getattr(settings, name)) for name in RECIPE_SETTINGS}
+    if settings.mask:
+        values["mask"] = str(_absolute(settings.mask))
+    return checked(PanoramaTo4D(**values))
+
+
+def _value(value):
+    """Blender stores single precision; 1.6 shall stay 1.6."""
+    return float(f"{value:.6g}") if isinstance(value, float) else value
+
+
+def _absolute(path: str) -> Path:
+    return Path(bpy.path.abspath(path)).absolute()
+
+
+def _output_folder(settings: GenerateSettings) -> Path:
+    chosen = settings.output_folder or BESIDE_THE_FILE
+    nowhere = chosen.startswith(BESIDE_THE_FILE) and not bpy.data.filepath
+    folder = preferences.backend_folder() / SCENES_FOLDER if nowhere else _absolute(chosen)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise CycloramaError(
+            "output-not-usable",
+            f"The output folder {folder} cannot be used: {error.strerror}.",
+            "Choose another in the Cyclorama tab.",
+        ) from error
+    return folder
+
+
+def _free_name(folder: Path, name: str) -> Path:
+    """A package that is not there yet; one that is there may be playing."""
+    path = folder / f"{name}{SUFFIX}"
+    number = 1
+    while path.exists():
+        number += 1
+        path = folder / f"{name} {number}{SUFFIX}"
+    return path

@@ -1,0 +1,1 @@
+"""A 4D scene as Blender data: splats, playback, world light, camera."""

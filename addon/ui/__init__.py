@@ -1,0 +1,5 @@
+"""What the artist sees."""
+
+from .panel import register, unregister
+
+__all__ = ["register", "unregister"]

@@ -1,0 +1,154 @@
+"""The tab *Cyclorama* in the 3D View's sidebar."""
+
+from __future__ import annotations
+
+import bpy
+
+from .. import link
+from ..link import Job
+from ..operators.backend import CYCLORAMA_OT_start_backend, CYCLORAMA_OT_stop_backend
+from ..operators.cancel import CYCLORAMA_OT_cancel
+from ..operators.generate import CYCLORAMA_OT_generate
+from ..operators.import_scene import CYCLORAMA_OT_import_scene
+from ..operators.setup_render import CYCLORAMA_OT_setup_render
+from ..stage import playback
+from .sentences import draw_error, draw_sentence, time_left
+
+
+class _Panel:
+    bl_space_type = "VIEW_3D"
+    bl_region_type = "UI"
+    bl_category = "Cyclorama"
+
+
+class CYCLORAMA_PT_generate(_Panel, bpy.types.Panel):
+    """From a panorama to a 4D scene."""
+
+    bl_label = "Cyclorama"
+
+    def draw(self, context: bpy.types.Context) -> None:
+        """Draw it."""
+        layout = self.layout
+        job = link.current_job()
+        _draw_backend(layout, context)
+        _draw_inputs(layout.column(), context)
+        if job and not job.ended:
+            _draw_progress(layout, job)
+        else:
+            row = layout.row()
+            row.scale_y = 1.3
+            row.operator(CYCLORAMA_OT_generate.bl_idname, icon="WORLD_DATA")
+        if job and job.ended:
+            _draw_ending(layout, context, job)
+        layout.operator(CYCLORAMA_OT_import_scene.bl_idname, text="Import…", icon="IMPORT")
+        _draw_complaint(layout, context)
+
+
+def _draw_backend(layout: bpy.types.UILayout, context: bpy.types.Context) -> None:
+    """One line: whether the backend runs and on what; a button to change that."""
+    state = link.backend_state()
+    row = layout.row()
+    if state == "off":
+        row.label(text="Backend is off", icon="RADIOBUT_OFF")
+        row.operator(CYCLORAMA_OT_start_backend.bl_idname, text="Start")
+    else:
+        text = "Starting…" if state == "starting" else link.device() or "Backend is running"
+        row.label(text=text, icon="SORTTIME" if state == "starting" else "RADIOBUT_ON")
+        row.operator(CYCLORAMA_OT_stop_backend.bl_idname, text="", icon="QUIT", emboss=False)
+    trouble = link.trouble()
+    if trouble:
+        draw_error(layout, context, trouble)
+
+
+def _draw_inputs(layout: bpy.types.UILayout, context: bpy.types.Context) -> None:
+    layout.use_property_split = True
+    layout.use_property_decorate = False
+    settings = context.scene.cyclorama
+    layout.enabled = not link.working()
+    layout.prop(settings, "panorama")
+    layout.prop(settings, "output_folder")
+
+
+def _draw_progress(layout: bpy.types.UILayout, job: Job) -> None:
+    row = layout.row(align=True)
+    row.scale_y = 1.3
+    row.progress(factor=job.fraction, text=_progress_text(job))
+    row.operator(CYCLORAMA_OT_cancel.bl_idname, text="", icon="CANCEL")
+
+
+def _progress_text(job: Job) -> str:
+    if job.cancelling:
+        return "Cancelling…"
+    if job.state == "running":
+        return "  ".join(part for part in (job.stage.capitalize(), time_left(job.seconds_left)) if part)
+    return "Starting…" if job.state == "starting" else "Waiting…"
+
+
+def _draw_ending(layout: bpy.types.UILayout, context: bpy.types.Context, job: Job) -> None:
+    """How the last job ended."""
+    if job.error:
+        draw_error(layout, context, job.error)
+    elif job.state == "cancelled":
+        draw_sentence(layout, context, "Cancelled", icon="X")
+    elif job.imported in bpy.data.collections:  # not undone, and no other file was opened
+        draw_sentence(layout, context, f"Imported as {job.imported}", icon="CHECKMARK")
+    elif job.package:
+        draw_sentence(layout, context, f"Finished: {job.package}", icon="CHECKMARK")
+
+
+def _draw_complaint(layout: bpy.types.UILayout, context: bpy.types.Context) -> None:
+    """Why the active object does not play."""
+    splats = context.object
+    complaint = playback.complaint(splats) if splats else ""
+    if complaint:
+        draw_sentence(layout.box(), context, complaint, icon="ERROR")
+
+
+class CYCLORAMA_PT_settings(_Panel, bpy.types.Panel):
+    """How the scene moves, and how far things are."""
+
+    bl_label = "Motion and Depth"
+    bl_parent_id = "CYCLORAMA_PT_generate"
+    bl_options = {"DEFAULT_CLOSED"}
+
+    def draw(self, context: bpy.types.Context) -> None:
+        """Draw it."""
+        layout = self.layout
+        layout.use_property_split = True
+        layout.use_property_decorate = False
+        layout.enabled = not link.working()
+        settings = context.scene.cyclorama
+        for group in _GROUPS:
+            column = layout.column(align=True)
+            for name in group:
+                column.prop(settings, name)
+
+
+_GROUPS = (("frames", "fps"), ("mask",), ("strength", "seed"), ("eye_height", "far_distance"), ("width",))
+
+
+class CYCLORAMA_PT_render(_Panel, bpy.types.Panel):
+    """What makes the scene render well."""
+
+    bl_label = "Render"
+    bl_parent_id = "CYCLORAMA_PT_generate"
+    bl_options = {"DEFAULT_CLOSED"}
+
+    def draw(self, _context: bpy.types.Context) -> None:
+        """Draw it."""
+        self.layout.operator(CYCLORAMA_OT_setup_render.bl_idname, icon="RESTRICT_RENDER_OFF")
+
+
+_CLASSES = (CYCLORAMA_PT_generate, CYCLORAMA_PT_settings, CYCLORAMA_PT_render)
+
+
+def register() -> None:
+    """Show the tab."""
+    for cls in _CLASSES:
+        bpy.utils.register_class(cls)
+
+
+def unregister() -> None:
+    """Take it away."""
+    for cls in reversed(_CLASSES):
+        bpy.utils.unregister_class(cls)
