@@ -1,0 +1,80 @@
+"""Messages survive the wire, and what is no message is refused."""
+
+import msgspec
+import pytest
+
+from cyclorama.bridge import messages
+from cyclorama.bridge.settings import PanoramaTo4D, Stroke
+
+SETTINGS = PanoramaTo4D(frames=8, mask="/m.png", strokes=(Stroke(1, 2, 3, 4, 5),), seed=7)
+REQUESTS = (
+    messages.Hello(request="r", client="Blender 5.2"),
+    messages.Ping(request="r"),
+    messages.Generate(request="r", job="j-1", panorama="/pänorama.exr", output="/o.cyclorama", settings=SETTINGS),
+    messages.Cancel(request="r", job="j-1"),
+    messages.Status(request="r"),
+    messages.Shutdown(request="r"),
+)
+ANSWERS = (
+    messages.Welcome(request="r", protocol=1, version="0.1.0", device="CPU, 2 cores", recipes=("panorama_to_4d",)),
+    messages.Pong(request="r"),
+    messages.Accepted(request="r", job="j-1"),
+    messages.Refused(request="r", code="c", sentence="s", hint="h"),
+    messages.Jobs(request="r", jobs=(messages.JobState(job="j-1", state="running", stage="lift", fraction=0.5),)),
+    messages.Progress(job="j-1", stage="lift", step=3, total=9, fraction=0.3, seconds_left=12.5),
+    messages.Done(job="j-1", scene="/o.cyclorama", seconds={"lift": 2.0}, peak_bytes=1 << 33),
+    messages.Failed(job="j-1", code="c", sentence="s", hint="h"),
+    messages.Cancelled(job="j-1"),
+)
+
+
+def test_every_message_is_among_those_tested():
+    tested = {type(message) for message in REQUESTS + ANSWERS}
+    assert tested == set(messages.Message.__subclasses__())
+
+
+@pytest.mark.parametrize("message", REQUESTS, ids=lambda message: type(message).__name__)
+def test_a_request_arrives_as_it_was_sent(message):
+    assert messages.decode_request(messages.encode(message)) == message
+
+
+@pytest.mark.parametrize("message", ANSWERS, ids=lambda message: type(message).__name__)
+def test_an_answer_arrives_as_it_was_sent(message):
+    assert messages.decode_reply(messages.encode(message)) == message
+
+
+def test_unknown_fields_are_ignored():
+    header = msgspec.msgpack.encode({"type": "Cancel", "job": "j", "colour": "green", "reason": {"deep": [1]}})
+    assert messages.decode_request(header) == messages.Cancel(job="j")
+
+
+GENERATE = msgspec.to_builtins(REQUESTS[2])
+NO_REQUESTS = {
+    "unknown type": msgspec.msgpack.encode({"type": "Dance"}),
+    "an answer": messages.encode(ANSWERS[0]),
+    "no type": msgspec.msgpack.encode({"job": "j"}),
+    "empty": b"",
+    "noise": b"\xc1\xff\x00 not MessagePack",
+    "cut short": messages.encode(REQUESTS[2])[:-3],
+    "text that is not UTF-8": b"\x82\xa4type\xa4Ping\xa7request\xa1\xff",
+    "nested too deeply": b"\x81\xa1x" + b"\x91" * 100_000,
+    "job with a path in its name": msgspec.msgpack.encode(GENERATE | {"job": "../j"}),
+    "endless name": msgspec.msgpack.encode(GENERATE | {"request": "r" * 65}),
+    "endless path": msgspec.msgpack.encode(GENERATE | {"output": "/" + "o" * 5000}),
+    "setting out of range": msgspec.msgpack.encode(GENERATE | {"settings": {"frames": -1}}),
+    "setting of another type": msgspec.msgpack.encode(GENERATE | {"settings": {"frames": "many"}}),
+    "too many strokes": msgspec.msgpack.encode(
+        GENERATE | {"settings": {"strokes": [msgspec.to_builtins(SETTINGS.strokes[0])] * 257}}
+    ),
+}
+
+
+@pytest.mark.parametrize("header", NO_REQUESTS.values(), ids=NO_REQUESTS)
+def test_what_is_no_request_raises_one_kind_of_error(header):
+    with pytest.raises(msgspec.DecodeError):
+        messages.decode_request(header)
+
+
+def test_the_request_of_a_message_that_is_not_understood_can_still_be_named():
+    assert messages.request_of(msgspec.msgpack.encode({"type": "Dance", "request": "r"})) == "r"
+    assert [messages.request_of(NO_REQUESTS[name]) for name in ("empty", "noise", "nested too deeply")] == ["", "", ""]
