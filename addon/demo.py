@@ -12,9 +12,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from math import pi, radians
 from pathlib import Path
+from typing import Any
 
 import bpy
 
+from ..bridge.errors import CycloramaError
 from ..bridge.memory import peak_bytes
 from . import link
 from .stage import playback
@@ -52,7 +54,15 @@ class Steps:
 
 
 def main(order: Path) -> None:
-    """Do what the file ``order`` says: {"folder", "panorama", "frames", "answer"}."""
+    """Do what the file ``order`` says: {"folder", "panorama", "frames", "answer"}; exit code 1 when it fails."""
+    try:
+        _run(order)
+    except CycloramaError as error:
+        print(error, flush=True)
+        sys.exit(1)
+
+
+def _run(order: Path) -> None:
     asked = json.loads(order.read_text(encoding="utf-8"))
     folder = Path(asked["folder"])
     steps = Steps()
@@ -61,7 +71,7 @@ def main(order: Path) -> None:
         job = _generate(scene, asked["panorama"], steps)
     finally:
         link.stop_backend()
-    figures = {"frame_change_milliseconds": _frame_change(scene)}
+    figures: dict[str, Any] = {"frame_change_milliseconds": _frame_change(scene)}
     _fly(scene)
     _set_up(scene)
     with steps.step("render the view from the origin"):
@@ -216,5 +226,7 @@ if __name__ == "__main__":  # Blender as a Python module; an installed Blender i
     import cyclorama
 
     cyclorama.register()
-    main(Path(sys.argv[-1]))
-    cyclorama.unregister()
+    try:
+        main(Path(sys.argv[-1]))
+    finally:  # Blender 4.5 hangs at its end otherwise
+        cyclorama.unregister()

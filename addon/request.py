@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import uuid
 from pathlib import Path
+from typing import Any
 
 import bpy
 
@@ -39,7 +40,7 @@ def generate_request(settings: GenerateSettings) -> Generate:
 
 def recipe_settings(settings: GenerateSettings) -> PanoramaTo4D:
     """The recipe's settings, checked as on the wire. Raises ``CycloramaError``."""
-    values = {name: _value(getattr(settings, name)) for name in RECIPE_SETTINGS}
+    values: dict[str, Any] = {name: _value(getattr(settings, name)) for name in RECIPE_SETTINGS}
     if settings.mask:
         values["mask"] = str(_absolute(settings.mask))
     return checked(PanoramaTo4D(**values))

@@ -17,14 +17,13 @@ from importlib.resources import files
 from pathlib import Path
 
 import numpy as np
-import OpenImageIO as oiio  # noqa: N813
 
 from ..bridge.errors import CycloramaError
 from ..bridge.scene import SUFFIX, Scene
 from . import __version__
 from .inspection import facts
 from .sphere.colour import psnr, srgb_from_linear
-from .sphere.pictures import read_panorama
+from .sphere.pictures import read_panorama, read_pixels
 from .sphere.views import look, tangent_view
 
 FRAMES = 24
@@ -43,12 +42,12 @@ def run(blender: str, output: Path, panorama: Path | None) -> None:
         ),
         encoding="utf-8",
     )
-    _run_blender(blender, output, order)
-    if not answer.exists():
-        raise CycloramaError("demo-failed", "Blender ended before the demonstration was finished.", "See above.")
-    told = json.loads(answer.read_text(encoding="utf-8"))
-    order.unlink()
-    answer.unlink()
+    try:
+        _run_blender(blender, output, order)
+        told = json.loads(answer.read_text(encoding="utf-8"))
+    finally:
+        order.unlink()
+        answer.unlink(missing_ok=True)
     scene = Scene(told["package"])
     scene.validate()
     figures = {
@@ -74,7 +73,7 @@ def _clear(output: Path) -> None:
     """Remove what an earlier demonstration made there, and nothing else."""
     try:
         output.mkdir(parents=True, exist_ok=True)
-        for pattern in ("shot_*.png", "shot.mp4", "origin.png", "scene.blend*", "report.json", "o*.json", "a*.json"):
+        for pattern in ("shot_*.png", "shot.mp4", "origin.png", "scene.blend*", "report.json"):
             for path in output.glob(pattern):
                 path.unlink()
         for path in (*output.glob(f"*{SUFFIX}"), output / "backend"):
@@ -96,9 +95,13 @@ def _run_blender(blender: str, output: Path, order: Path) -> None:
         command = [blender, "--background", "--python-exit-code", "1", "--python-expr", begin, "--", str(order)]
     with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True, errors="replace") as process:
         assert process.stdout
-        for line in process.stdout:
-            if not _is_chatter(line):
-                print(line, end="", flush=True)
+        try:
+            for line in process.stdout:
+                if not _is_chatter(line):
+                    print(line, end="", flush=True)
+        except BaseException:  # stopped from outside: Blender goes too, and the backend with it
+            process.terminate()
+            raise
     if process.returncode:
         raise CycloramaError(
             "demo-failed", f"Blender ended with exit code {process.returncode}.", "What it said stands above."
@@ -137,13 +140,13 @@ def _psnr_at_origin(photograph: Path, picture: Path, view: dict) -> float:
     panorama = read_panorama(photograph).image
     direction = look(view["longitude"], view["latitude"])
     wanted = tangent_view(panorama, direction, view["width"], view["height"], view["fov"])
-    got = oiio.ImageBuf(str(picture)).get_pixels(oiio.FLOAT)[..., :3]
+    got = read_pixels(picture)[..., :3]
     return round(psnr(srgb_from_linear(wanted), got), 2)
 
 
 def _judge_video(scene: Scene) -> dict:
     """How the loop closes, and whether what should stand still does."""
-    frames = np.stack([oiio.ImageBuf(str(path)).get_pixels(oiio.FLOAT) for path in scene.video_frames()])
+    frames = np.stack([read_pixels(path) for path in scene.video_frames()])
     moved = (frames != frames[0]).any(axis=(0, 3))
     step = np.abs(np.diff(frames, axis=0)).mean(axis=(1, 2, 3))
     return {

@@ -35,7 +35,7 @@ def facts(scene: Scene) -> dict:
 
 def sizes(info: SceneInfo) -> dict[str, int]:
     """Bytes by kind of file."""
-    kinds = dict.fromkeys(("static", "moving", "frames", "video", "depth", "other"), 0)
+    kinds: dict[str, int] = dict.fromkeys(("static", "moving", "frames", "video", "depth", "other"), 0)
     for name, file in info.files.items():
         kind = name.split("/")[0].split(".")[0]
         kinds[kind if kind in kinds else "other"] += file.bytes

@@ -12,6 +12,7 @@ preview.webp            a small picture
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated
@@ -155,7 +156,7 @@ def _damaged(path: Path, what: str, code: str = "package-damaged") -> CycloramaE
 
 def _read_info(folder: Path) -> SceneInfo:
     path = folder / INFO
-    if not folder.is_dir():
+    if not os.path.isdir(folder):  # noqa: PTH112 (Path.is_dir raises where a folder is closed to us, or a name too long)
         raise CycloramaError("package-missing", f"There is no folder {folder}.", "Choose a *.cyclorama folder.")
     try:
         text = path.read_bytes()

@@ -51,8 +51,11 @@ class SceneWriter:
         self._high = np.full(3, -np.inf)
 
     def __enter__(self) -> SceneWriter:
-        _bring_back(self.output)
-        _check_free(self.output, self._overwrite)
+        try:
+            _bring_back(self.output)
+            _check_free(self.output, self._overwrite)
+        except OSError as error:  # a name too long, a folder closed to us
+            raise _unwritable(self.output, error) from error
         owner = _owner(self._folder)
         if owner is not None:
             raise CycloramaError(

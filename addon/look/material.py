@@ -21,6 +21,7 @@ def _build() -> bpy.types.Material:
     if material.node_tree is None:  # Blender 4.5; later ones always have it
         material.use_nodes = True
     tree = material.node_tree
+    assert tree
     tree.nodes.clear()
     alpha, colour = _gaussian(tree)
     clear = add(tree, "ShaderNodeBsdfTransparent")

@@ -19,15 +19,16 @@ SIDES = 6
 REACH = 2.0
 """Standard deviations from the centre to a hexagon's sides. What is cut off is fainter than 14 % and lies under others.
 
-Cycles' time goes by how many splats a ray meets: against squares of 2.6 these take two thirds, for 0.3 % of the cover.
+Cycles' time goes by how many splats a ray meets: these take half that of squares of 2.6, for 0.3 % of the cover.
+(benchmarks/splats_in_cycles.py)
 """
 
 RISE = 0.2
 """Height of a hexagon's middle above its corners, in the splat's smaller standard deviation.
 
 Of overlapping splats in one surface the one whose centre is nearest must be in front. Flat ones would be sorted by
-chance (ragged edges; 4 dB less on a floor), and those in exactly one plane lose each other in Cycles, which steps from
-one transparent face to the next by distance. A slight tent sorts them rightly at every pixel.
+chance (ragged edges; 3.6 dB less on a floor), and those in exactly one plane lose each other in Cycles, which steps
+from one transparent face to the next by distance. A slight tent sorts them rightly at every pixel.
 """
 
 JITTER = 0.005

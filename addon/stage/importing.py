@@ -35,7 +35,7 @@ def import_scene(
     collection = bpy.data.collections.new(name)
     scene.collection.children.link(collection)
     root = bpy.data.objects.new(name, None)
-    root.empty_display_size = 0.5
+    root.empty_display_size = 0.1
     collection.objects.link(root)
     if len(static):
         _add_splats(collection, root, f"{name} static", static)

@@ -10,7 +10,7 @@ RELATIVE = "//"
 
 
 def stored_path(path: Path, folder: str | None = None) -> str:
-    """``path`` relative to ``folder`` (default: that of the open file), where there is one and the artist wants it so."""
+    """``path`` relative to ``folder`` (default: that of the open file), if there is one and the artist likes it so."""
     folder = _folder(bpy.data.filepath) if folder is None else folder
     whole = str(path.resolve())
     if not folder or not bpy.context.preferences.filepaths.use_relative_paths:
@@ -35,7 +35,7 @@ def _after_saving(file: str, _unused=None) -> None:
 
 
 def _turn(old: str, new: str) -> None:
-    """Turn the packages' paths relative to ``old``, and all in a file never saved before, into ones relative to ``new``."""
+    """The packages' paths relative to ``old``, and all in a file never saved before, become relative to ``new``."""
     for holder in (*bpy.data.objects, *bpy.data.worlds):
         package = holder.cyclorama.package
         if package and holder.library is None and (package.startswith(RELATIVE) or not old):

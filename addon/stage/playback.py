@@ -29,7 +29,7 @@ def package_frame(frame: float, start: int, scene_fps: float, frame_rate: float,
 
 
 def opened(package: str, library: bpy.types.Library | None = None) -> Scene:
-    """The package at a path as stored in this .blend or a linked one (may be relative to it). Raises ``CycloramaError``."""
+    """The package at a path as stored in a .blend, this or a linked one. Raises ``CycloramaError``."""
     path = Path(bpy.path.abspath(package, library=library)).resolve()
     if path not in _open_scenes:
         _open_scenes[path] = Scene(path)

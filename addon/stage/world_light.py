@@ -30,6 +30,7 @@ def world_light(name: str, frames: list[Path]) -> bpy.types.World:
     if world.node_tree is None:  # Blender 4.5; later ones always have it
         world.use_nodes = True
     tree = world.node_tree
+    assert tree
     tree.nodes.clear()
     towards = add(tree, "ShaderNodeTexCoord").outputs["Generated"]
     # Blender puts an environment's centre on +X, we on +Y.

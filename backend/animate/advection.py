@@ -54,6 +54,8 @@ class Advection:
 
     def look_ahead(self) -> None:
         """Follow the flow forward by one more frame; needed ``frames - 1`` times before the first ``frame``."""
+        if not self.moves.any():
+            return
         last = self._ahead[-1] if self._ahead else self._start
         self._ahead.append(self._follow(last, 1.0))
 

@@ -7,7 +7,7 @@ those of 4K4DGen; its models come in at the same places.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Iterator
 from pathlib import Path
 
 from ...bridge.scene import PREVIEW, Generator, SceneInfo, frame_name
@@ -109,7 +109,7 @@ def _write(writer: SceneWriter, lift: DirectLift, video: PanoramaVideo, depth: D
         report("write", index + 1, frames)
 
 
-def _notes(panorama: Panorama) -> Sequence[str]:
+def _notes(panorama: Panorama) -> Iterator[str]:
     height, width = panorama.image.shape[:2]
     if width < panorama.file_width:
         yield (

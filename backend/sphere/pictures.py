@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -67,6 +68,14 @@ def read_mask(path: Path, panorama: Panorama) -> Float[np.ndarray, "height width
     return mask
 
 
+def read_pixels(path: Path) -> Float[np.ndarray, "height width channels"]:
+    """The numbers in a picture file as they are, float32. Raises ``OSError``."""
+    pixels = oiio.ImageBuf(str(path)).get_pixels(oiio.FLOAT)
+    if pixels is None:
+        raise OSError(f"{path} cannot be read")
+    return pixels
+
+
 def write_exr(path: Path, image: Float[np.ndarray, "height width *channels"], *, half: bool) -> None:
     """Write scene-linear colour (3 channels) or a plain map (2-D) losslessly, as half or 32-bit float."""
     pixels = np.ascontiguousarray(np.minimum(image, _LARGEST_HALF) if half else image, np.float32)
@@ -92,7 +101,7 @@ def _write(path: Path, pixels: np.ndarray, spec: oiio.ImageSpec) -> None:
 
 def _open(path: Path, role: str) -> tuple[oiio.ImageInput, oiio.ImageSpec]:
     hint = f"Choose a {READABLE} file."
-    if not path.is_file():
+    if not os.path.isfile(path):  # noqa: PTH113 (Path.is_file raises where a folder is closed to us, or a name too long)
         raise CycloramaError(f"{role}-missing", f"There is no {role} file {path}.", hint)
     if path.stat().st_size == 0:
         raise CycloramaError(f"{role}-empty-file", f"The {role} {path} is empty (0 bytes).", "Copy or export it again.")

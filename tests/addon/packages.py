@@ -38,7 +38,7 @@ def facing(normal: tuple[float, float, float], count: int = 1) -> np.ndarray:
     from mathutils import Vector
 
     turn = Vector((0, 0, 1)).rotation_difference(Vector(normal))
-    return np.tile(np.float32(turn), (count, 1))
+    return np.tile(np.array(turn, np.float32), (count, 1))
 
 
 def write_package(
@@ -81,7 +81,7 @@ def write_package(
 
 def _grey(path: Path, index: int) -> None:
     image = bpy.data.images.new("grey", 8, 4, float_buffer=True, is_data=True)
-    image.pixels.foreach_set(np.tile(np.float32([(index + 1) * WORLD_STEP] * 3 + [1]), 8 * 4))
+    image.pixels.foreach_set(np.array([*[(index + 1) * WORLD_STEP] * 3, 1] * 8 * 4, np.float32))
     image.filepath_raw, image.file_format = str(path), "OPEN_EXR"
     image.save()
     bpy.data.images.remove(image)

@@ -44,5 +44,5 @@ def test_set_up_render_changes_the_scene_only_when_asked(addon):
     assert scene.cycles.transparent_max_bounces == 8
     bpy.ops.cyclorama.setup_render()
     assert scene.render.engine == "CYCLES"
-    assert (scene.cycles.transparent_max_bounces, scene.cycles.min_transparent_bounces) == (64, 8)
+    assert (scene.cycles.transparent_max_bounces, scene.cycles.min_transparent_bounces) == (64, 16)
     assert scene.view_settings.view_transform == "Standard"

@@ -195,6 +195,11 @@ def test_a_frame_shows_the_package_frame_of_its_second(scene, tmp_path, frame, s
     assert _world_shown(scene, tmp_path) == wanted
 
 
+@pytest.mark.parametrize("rate", [12, 23.976, 24, 25, 29.97, 30, 48, 50, 59.94, 60])
+def test_equal_rates_never_slip(rate):
+    assert all(playback.package_frame(1 + n, 1, rate, rate, 10**9) == n for n in range(20_000))
+
+
 def test_a_rate_with_a_base_counts_real_seconds(scene, tmp_path):
     folder = write_package(tmp_path / "lake.cyclorama", frame_rate=24000 / 1001)
     scene.render.fps, scene.render.fps_base = 24, 1.001
@@ -446,7 +451,8 @@ def test_the_surfels_lie_where_the_gaussians_are(scene):
 
 def test_the_middle_of_a_tent_is_nearest_to_who_sees_its_front(scene):
     """A splat at 5 m on +Y whose normal looks back at the origin."""
-    one = Gaussians(np.float32([[0, 5, 0]]), facing((0, -1, 0)), np.float32([[0.3, 0.3, 0.01]]), radiance(1, 0))
+    place, scale = np.array([[0, 5, 0], [0.3, 0.3, 0.01]], np.float32)[:, None]
+    one = Gaussians(place, facing((0, -1, 0)), scale, radiance(1, 0))
     splats = splat_object("Splats", one)
     scene.collection.objects.link(splats)
     mesh = _evaluated(splats)

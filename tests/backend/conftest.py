@@ -21,6 +21,27 @@ def write_picture(path: Path, pixels: np.ndarray, kind: str = "uint8", tile: int
     return path
 
 
+def read_picture(path: Path) -> np.ndarray:
+    """(height, width, channels) float32, as stored in the file."""
+    import OpenImageIO as oiio  # noqa: N813
+
+    file = oiio.ImageInput.open(str(path))
+    assert file, oiio.geterror()
+    return np.asarray(file.read_image("float")).reshape(file.spec().height, file.spec().width, -1)
+
+
+@pytest.fixture(scope="session")
+def stored() -> Callable[[Path], np.ndarray]:
+    """Reads a picture's values as they are in the file: ``stored(path)``."""
+    return read_picture
+
+
+@pytest.fixture(scope="session")
+def picture_at() -> Callable[..., Path]:
+    """Writes a picture anywhere: ``picture_at(path, pixels, "uint16")``."""
+    return write_picture
+
+
 @pytest.fixture
 def picture(tmp_path) -> Callable[..., Path]:
     """Writes a picture into the test's folder: ``picture("a.png", pixels, "uint16")``."""

@@ -38,10 +38,14 @@ def described(frames: int = FRAMES) -> dict:
     return {"generator": generator, "seed": 7, "frame_rate": 25.0, "frame_count": frames, "loops": True}
 
 
+def paint(path: Path) -> None:
+    path.write_bytes(b"picture")
+
+
 def fill(writer: SceneWriter, static: int = STATIC, moving: int = MOVING, frames: int = FRAMES, seed: int = 0) -> None:
     """A still set, and a moving one of which only the radiance changes."""
     writer.static(some(static, seed))
-    writer.file("preview.webp", lambda path: path.write_bytes(b"picture"))
+    writer.file("preview.webp", paint)
     if moving:
         shared = some(moving, seed + 1).arrays()
         del shared["radiance:base"]
@@ -137,7 +141,7 @@ def test_the_video_frames_are_listed_in_order(output):
     with SceneWriter(output) as writer:
         fill(writer)
         for index in (2, 0, 1):
-            writer.file(frame_name(index, "video", ".exr"), lambda path: path.write_bytes(b"picture"))
+            writer.file(frame_name(index, "video", ".exr"), paint)
         writer.finish(**described())
     assert [path.name for path in Scene(output).video_frames()] == ["000000.exr", "000001.exr", "000002.exr"]
 
@@ -270,6 +274,16 @@ def test_a_place_that_cannot_be_written_is_named(tmp_path):
     assert caught.value.code == "output-not-writable"
     assert str(output) in caught.value.sentence
     assert os.listdir(tmp_path) == ["file"]  # noqa: PTH208
+
+
+def test_a_name_too_long_for_the_disk_is_told(tmp_path):
+    output = tmp_path / ("a" * 300)
+    with pytest.raises(CycloramaError, match="name too long") as caught, SceneWriter(output):
+        pass
+    assert caught.value.code == "output-not-writable"
+    with pytest.raises(CycloramaError) as caught:
+        Scene(output)
+    assert caught.value.code == "package-missing"
 
 
 # Other writers, dead and alive

@@ -44,7 +44,8 @@ def test_no_two_samples_are_close_and_no_place_is_far_from_one(height):
 def test_every_row_is_closed(lattice):
     for row in range(HEIGHT):
         longitude = lattice.longitude[lattice.rows == row]
-        gaps = np.diff(np.append(longitude, longitude[0] + 2 * np.pi))
+        gaps = np.roll(longitude, -1) - longitude
+        gaps[-1] += 2 * np.pi
         np.testing.assert_allclose(gaps, 2 * np.pi / lattice.counts[row])
         assert len(longitude) >= 3
     np.testing.assert_array_equal(lattice.latitude, latitudes(HEIGHT)[lattice.rows])

@@ -1,0 +1,311 @@
+"""Gaussians lie flat on what is seen, cover it evenly, and only those that must change from frame to frame do."""
+
+import numpy as np
+import pytest
+
+from cyclorama.backend.lift import direct
+from cyclorama.backend.lift.direct import DirectLift, principal_axes, quaternion, slopes, surfels
+from cyclorama.backend.sphere.equirectangular import direction, directions, latitudes, longitudes
+from cyclorama.backend.sphere.lattice import Lattice
+from cyclorama.backend.sphere.panorama import DepthVideo, PanoramaVideo
+from cyclorama.bridge.gaussians import Gaussians, colour_from_radiance, faults
+
+HEIGHT, WIDTH = 64, 128
+EYE = 1.6
+
+
+def ball(radius: float = 5.0, height: int = HEIGHT) -> np.ndarray:
+    return np.full((height, 2 * height), radius, np.float32)
+
+
+def plain(height: int = HEIGHT) -> np.ndarray:
+    """Level ground at eye height that runs softly into a sky 120 m away."""
+    latitude = latitudes(height)[:, None]
+    nearness = np.sin(np.maximum(-latitude, 0)) * 120 / EYE
+    distance = 120 * (nearness**6 + 1) ** (-1 / 6)
+    return np.broadcast_to(distance, (height, 2 * height)).astype(np.float32)
+
+
+def pillar(height: int = HEIGHT) -> np.ndarray:
+    """A column 2 m away, a quarter of the view wide, before a wall 20 m away."""
+    longitude = longitudes(2 * height)
+    distance = np.where(np.abs(longitude) < np.pi / 4, 2, 20)
+    return np.broadcast_to(distance[None, :], (height, 2 * height)).astype(np.float32)
+
+
+def corridor(height: int = HEIGHT) -> np.ndarray:
+    """A box of 6 x 20 x 4 m with the eye inside: oblique walls, corners, grazing views; no edges."""
+    reach = np.array([3, 10, 2]) / np.maximum(np.abs(directions(height)), 1e-6)
+    return reach.min(axis=-1).astype(np.float32)
+
+
+SURFACES = {"ball": ball, "plain": plain, "pillar": pillar, "corridor": corridor}
+
+
+def turned(rotation: np.ndarray) -> np.ndarray:
+    """(n, 3, 3) matrices of quaternions w, x, y, z, by the textbook; columns: where the axes go."""
+    w, x, y, z = rotation.T.astype(np.float64)
+    return np.stack(
+        [
+            np.stack([1 - 2 * (y * y + z * z), 2 * (x * y - w * z), 2 * (x * z + w * y)], axis=-1),
+            np.stack([2 * (x * y + w * z), 1 - 2 * (x * x + z * z), 2 * (y * z - w * x)], axis=-1),
+            np.stack([2 * (x * z - w * y), 2 * (y * z + w * x), 1 - 2 * (x * x + y * y)], axis=-1),
+        ],
+        axis=1,
+    )
+
+
+def opacity_seen(position, rotation, scale, towards: np.ndarray) -> np.ndarray:
+    """Slow compositor: what share of the light from behind each direction (n, 3) the flat Gaussians keep back.
+
+    Every ray meets the plane of every Gaussian; beyond three standard deviations there is nothing.
+    """
+    axes = turned(rotation)
+    normal = axes[:, :, 2]
+    with np.errstate(divide="ignore"):
+        along = (position * normal).sum(axis=1) / (towards @ normal.T)
+    through = np.ones(len(towards))
+    for number, ray in enumerate(towards):
+        offset = np.where(np.isfinite(along[number]), along[number], -1)[:, None] * ray - position
+        u = (offset * axes[:, :, 0]).sum(axis=1) / scale[:, 0]
+        v = (offset * axes[:, :, 1]).sum(axis=1) / scale[:, 1]
+        squared = np.where(along[number] > 0, u * u + v * v, np.inf)
+        through[number] = np.prod(1 - np.where(squared < 9, 0.99 * np.exp(-squared / 2), 0))
+    return 1 - through
+
+
+def random_directions(count: int) -> np.ndarray:
+    random = np.random.default_rng(0).standard_normal((count, 3))
+    return random / np.linalg.norm(random, axis=1, keepdims=True)
+
+
+# Where they lie
+
+
+def test_on_a_ball_all_lie_at_its_radius_and_face_the_eye():
+    lattice = Lattice(HEIGHT)
+    position, rotation, _ = surfels(ball(), lattice)
+    np.testing.assert_allclose(np.linalg.norm(position, axis=1), 5, rtol=1e-6)
+    np.testing.assert_allclose(position, 5 * direction(lattice.longitude, lattice.latitude), atol=1e-5)
+    np.testing.assert_allclose(turned(rotation)[:, :, 2], -position / 5, atol=1e-5)
+
+
+def test_on_a_ball_all_are_round_and_of_one_size():
+    lattice = Lattice(HEIGHT)
+    scale = surfels(ball(), lattice)[2]
+    size = direct._SIGMA * lattice.spacing * 5
+    np.testing.assert_allclose(scale[:, :2], size, rtol=1e-4)
+    np.testing.assert_allclose(scale[:, 2], direct._THICKNESS * size, rtol=1e-4)
+
+
+def test_on_level_ground_all_lie_flat_at_eye_height():
+    lattice = Lattice(128)
+    position, rotation, _ = surfels(plain(128), lattice)
+    ground = lattice.latitude < np.deg2rad(-5)
+    np.testing.assert_allclose(position[ground, 2], -EYE, rtol=1e-5)
+    normal = turned(rotation)[ground, :, 2]
+    tilt = np.rad2deg(np.arccos(np.clip(normal[:, 2], -1, 1)))
+    assert tilt.max() < 5 and np.median(tilt) < 1
+
+
+def test_on_level_ground_they_are_drawn_out_along_the_view_as_the_closed_form_says():
+    lattice = Lattice(128)
+    position, rotation, scale = surfels(plain(128), lattice)
+    ground = lattice.latitude < np.deg2rad(-15)
+    distance = np.linalg.norm(position[ground], axis=1)
+    across = direct._SIGMA * lattice.spacing * distance
+    latitude = -lattice.latitude[ground]
+    np.testing.assert_allclose(scale[ground, 1], across, rtol=2e-3)
+    np.testing.assert_allclose(scale[ground, 0], across / np.sin(latitude), rtol=0.06)
+    oblique = latitude < np.deg2rad(60)  # below, they are nearly round
+    away = direction(lattice.longitude[ground], 0.0)[oblique]
+    long_axis = turned(rotation)[ground, :, 0][oblique]
+    assert np.abs((away * long_axis).sum(axis=1)).min() > 0.99
+
+
+@pytest.mark.parametrize("surface", SURFACES)
+def test_all_values_are_sound_and_all_face_the_eye(surface):
+    position, rotation, scale = surfels(SURFACES[surface](), Lattice(HEIGHT))
+    assert {array.dtype for array in (position, rotation, scale)} == {np.dtype(np.float32)}
+    arrays = {"position": position, "rotation": rotation, "scale": scale}
+    assert list(faults(arrays)) == []
+    assert (scale[:, 0] >= scale[:, 1] * (1 - 1e-5)).all() and (scale[:, 1] > scale[:, 2]).all()
+    assert ((turned(rotation)[:, :, 2] * position).sum(axis=1) < 0).all()
+
+
+def test_no_gaussian_is_stretched_over_a_depth_edge():
+    lattice = Lattice(HEIGHT)
+    position, _, scale = surfels(pillar(), lattice)
+    distance = np.linalg.norm(position, axis=1)
+    np.testing.assert_allclose(np.unique(distance.round(3)), [2, 20])
+    np.testing.assert_allclose(scale[:, :2], direct._SIGMA * lattice.spacing * distance[:, None] * [1, 1], rtol=1e-3)
+
+
+@pytest.mark.parametrize("thin", ["post", "cable"])
+def test_a_thing_one_pixel_thin_is_not_stretched_into_what_is_behind_it(thin):
+    """Both its neighbours lie beyond an edge."""
+    lattice = Lattice(HEIGHT)
+    distance = ball(20.0)
+    distance[(slice(None), WIDTH // 2) if thin == "post" else (HEIGHT // 3, slice(None))] = 2
+    position, _, scale = surfels(distance, lattice)
+    size = direct._SIGMA * lattice.spacing * np.linalg.norm(position, axis=1)
+    middle = np.abs(lattice.latitude) < np.deg2rad(70)
+    assert (size[middle].min(), size[middle].max()) == pytest.approx((size.max() / 10, size.max()), rel=1e-4)
+    np.testing.assert_allclose(scale[middle, :2], size[middle, None] * [1, 1], rtol=1e-3)
+
+
+def test_no_gaussian_is_stretched_over_a_skyline():
+    """A wall 4 m away that ends in a far sky; its top row is as large as those in its middle."""
+    latitude = latitudes(HEIGHT)[:, None]
+    wall = np.where(latitude < np.deg2rad(30), 4 / np.cos(latitude), 120)
+    lattice = Lattice(HEIGHT)
+    scale = surfels(np.broadcast_to(wall, (HEIGHT, WIDTH)).astype(np.float32), lattice)[2]
+    top = lattice.rows == np.argmax(latitudes(HEIGHT) < np.deg2rad(30))
+    below = lattice.rows == np.argmax(latitudes(HEIGHT) < np.deg2rad(25))
+    lowest_sky = lattice.rows == np.argmax(latitudes(HEIGHT) < np.deg2rad(30)) - 1
+    assert scale[top, 0].max() < 1.2 * scale[below, 0].max()
+    np.testing.assert_allclose(scale[lowest_sky, :2], direct._SIGMA * lattice.spacing * 120, rtol=1e-3)
+
+
+def test_slopes_of_a_smooth_surface_are_its_derivatives():
+    """log distance = 0.3 x + 0.2 z; its gradient along east is 0.3 cos θ, along north 0.2 cos φ - 0.3 sin φ sin θ."""
+    height = 256
+    towards = directions(height).astype(np.float64)
+    east, north = slopes(np.exp(0.3 * towards[..., 0] + 0.2 * towards[..., 2]).astype(np.float32))
+    longitude, latitude = longitudes(2 * height)[None, :], latitudes(height)[:, None]
+    inner = slice(8, -8)
+    np.testing.assert_allclose(east[inner], np.broadcast_to(0.3 * np.cos(longitude), east.shape)[inner], atol=0.02)
+    np.testing.assert_allclose(
+        north, 0.2 * np.cos(latitude) - 0.3 * np.sin(latitude) * np.sin(longitude), atol=0.02
+    )  # the poles included
+
+
+# Cover
+
+
+@pytest.mark.parametrize("surface", SURFACES)
+def test_together_they_let_hardly_any_light_through(surface):
+    """From every direction, those of the poles, the seam and the horizon included."""
+    height = 128 if surface == "plain" else 64  # the coarser, the wider the line at which ground meets sky
+    around = np.linspace(0, 2 * np.pi, 40)
+    towards = np.concatenate(
+        [
+            random_directions(400),
+            direction(around, np.deg2rad(88)),
+            direction(around, np.deg2rad(-88)),
+            direction(np.pi, around / 4),
+            direction(around, 0.0),
+            [[0, 0, 1], [0, 0, -1]],
+        ]
+    ).astype(np.float64)
+    opacity = opacity_seen(*surfels(SURFACES[surface](height), Lattice(height)), towards)
+    assert opacity.min() > 0.95
+
+
+def test_a_gap_in_the_lattice_would_show():
+    """The compositor of this test does see a hole."""
+    lattice = Lattice(HEIGHT)
+    surface = surfels(ball(), lattice)
+    here = np.array([[0.0, 1.0, 0.0]])
+    kept = np.linalg.norm(surface[0] - 5 * here, axis=1) > 5 * 2.5 * lattice.spacing
+    assert opacity_seen(*surface, here)[0] > 0.95
+    position, rotation, scale = (array[kept] for array in surface)
+    assert opacity_seen(position, rotation, scale, here)[0] < 0.1
+
+
+# Still and moving
+
+
+def moving_disc() -> PanoramaVideo:
+    """Three frames of noise in a disc that lies over the seam, on noise that stands still."""
+    random = np.random.default_rng(0)
+    moves = directions(HEIGHT) @ direction(3.1, 0.3) > 0.8
+    frames = np.repeat(random.random((1, HEIGHT, WIDTH, 3), np.float32) * 3, 3, axis=0)
+    frames[1:, moves] = random.random((2, int(moves.sum()), 3), np.float32)
+    return PanoramaVideo(frames, moves, 24.0)
+
+
+@pytest.fixture(scope="module")
+def lift() -> DirectLift:
+    return DirectLift(moving_disc(), DepthVideo(corridor()[None]))
+
+
+def touches(moves: np.ndarray, row: int, count: int, index: int) -> bool:
+    """Slow and obviously right: whether one sample's stretch of its row holds a part of a moving pixel."""
+    reach = WIDTH / count
+    first, last = index * reach, (index + 1) * reach
+    return any(moves[row, column] for column in range(WIDTH) if min(column + 1, last) - max(column, first) > 1e-6)
+
+
+def test_only_samples_that_touch_a_moving_pixel_move(lift):
+    lattice = Lattice(HEIGHT)
+    expected = [
+        touches(moving_disc().moves, row, int(lattice.counts[row]), index)
+        for row in range(HEIGHT)
+        for index in range(lattice.counts[row])
+    ]
+    np.testing.assert_array_equal(lift.lifted.is_moving, expected)
+
+
+def test_still_and_moving_together_are_the_whole_lattice(lift):
+    lifted = lift.lifted
+    position, rotation, scale = surfels(corridor(), Lattice(HEIGHT))
+    assert (len(lifted.static), len(lifted.moving)) == ((~lifted.is_moving).sum(), lifted.is_moving.sum())
+    for part, chosen in ((lifted.static, ~lifted.is_moving), (lifted.moving, lifted.is_moving)):
+        np.testing.assert_array_equal(part.position, position[chosen])
+        np.testing.assert_array_equal(part.rotation, rotation[chosen])
+        np.testing.assert_array_equal(part.scale, scale[chosen])
+
+
+@pytest.mark.parametrize("frame", [0, 1, 2])
+def test_every_gaussian_has_the_mean_colour_of_the_pixels_under_it(lift, frame):
+    means = Lattice(HEIGHT).means @ moving_disc().frames[frame].reshape(-1, 3)
+    chosen = lift.lifted.is_moving
+    np.testing.assert_allclose(colour_from_radiance(lift.radiance(frame)), means[chosen], atol=1e-5)
+    np.testing.assert_allclose(colour_from_radiance(lift.lifted.static.radiance), means[~chosen], atol=1e-5)
+    assert (lift.radiance(frame)[:, 3] == np.float32(0.99)).all()
+
+
+def test_the_moving_ones_start_as_they_are_in_frame_0(lift):
+    np.testing.assert_array_equal(lift.lifted.moving.radiance, lift.radiance(0))
+    assert (lift.radiance(1) != lift.radiance(0)).any(axis=1).all()
+
+
+def test_where_nothing_moves_all_are_still():
+    still = PanoramaVideo(moving_disc().frames[:1], np.zeros((HEIGHT, WIDTH), bool), 24.0)
+    lifted = DirectLift(still, DepthVideo(ball()[None])).lifted
+    assert len(lifted.moving) == 0 and len(lifted.static) == len(Lattice(HEIGHT).rows)
+    assert isinstance(lifted.moving, Gaussians)
+
+
+# Axes and quaternions
+
+
+def test_a_quaternion_turns_as_its_matrix_does():
+    matrices, _ = np.linalg.qr(np.random.default_rng(0).standard_normal((200, 3, 3)))
+    matrices *= np.linalg.det(matrices)[:, None, None]
+    rotation = quaternion(matrices)
+    np.testing.assert_allclose(np.linalg.norm(rotation, axis=1), 1, atol=1e-12)
+    np.testing.assert_allclose(turned(rotation), matrices, atol=1e-9)
+
+
+def test_a_quarter_turn_about_z_is_w_x_y_z():
+    quarter = np.array([[[0.0, -1, 0], [1, 0, 0], [0, 0, 1]]])  # x goes to y
+    np.testing.assert_allclose(quaternion(quarter), [[np.sqrt(0.5), 0, 0, np.sqrt(0.5)]], atol=1e-12)
+
+
+def test_principal_axes_are_the_longest_and_shortest_way_across_the_ellipse():
+    random = np.random.default_rng(0)
+    a, b = random.standard_normal((2, 200, 3))
+    long, short = principal_axes(a, b)
+    t = np.linspace(0, np.pi, 20_001)[:, None, None]
+    radii = np.linalg.norm(np.cos(t[::20]) * a + np.sin(t[::20]) * b, axis=-1)
+    np.testing.assert_allclose(np.linalg.norm(long, axis=1), radii.max(axis=0), rtol=1e-5)
+    np.testing.assert_allclose(np.linalg.norm(short, axis=1), radii.min(axis=0), rtol=1e-2, atol=1e-3)
+    np.testing.assert_allclose((long * short).sum(axis=1), 0, atol=1e-9)
+    np.testing.assert_allclose(np.cross(long, short), np.cross(a, b), atol=1e-9)  # same plane, same side, same area
+
+
+def test_principal_axes_of_a_circle_are_round():
+    a, b = np.array([[2.0, 0, 0]]), np.array([[0, 2.0, 0]])
+    np.testing.assert_allclose(np.linalg.norm(principal_axes(a, b), axis=-1), 2)

@@ -1,0 +1,249 @@
+"""A small real run of the embedded recipe makes a valid scene, the same one every time, or nothing at all."""
+
+import dataclasses
+from collections.abc import Callable
+from pathlib import Path
+
+import msgspec
+import numpy as np
+import pytest
+
+from cyclorama.backend.recipes import panorama_to_4d as recipe
+from cyclorama.backend.recipes.panorama_to_4d import STAGES, panorama_to_4d
+from cyclorama.backend.recipes.progress import Clock
+from cyclorama.backend.sphere.equirectangular import latitudes
+from cyclorama.backend.sphere.lattice import Lattice
+from cyclorama.backend.sphere.skyline import MovingRegions, parse
+from cyclorama.bridge.errors import Cancelled, CycloramaError
+from cyclorama.bridge.gaussians import colour_from_radiance
+from cyclorama.bridge.scene import Scene
+from cyclorama.bridge.settings import PanoramaTo4D, Stroke
+
+HEIGHT, WIDTH = 64, 128
+SHORT = PanoramaTo4D(frames=3)
+BRISK = PanoramaTo4D(frames=3, fps=1.0)
+
+
+def meadow() -> np.ndarray:
+    """Clouded sky over a meadow, scene-linear."""
+    image = np.empty((HEIGHT, WIDTH, 3), np.float32)
+    image[: HEIGHT // 2], image[HEIGHT // 2 :] = (0.35, 0.5, 0.9), (0.08, 0.12, 0.04)
+    grain = np.exp(0.05 * np.random.default_rng(0).standard_normal((HEIGHT, WIDTH, 1)))
+    return (image * grain).astype(np.float32)
+
+
+def room() -> np.ndarray:
+    """A warm ceiling, walls and a brick floor."""
+    image = np.empty((HEIGHT, WIDTH, 3), np.float32)
+    latitude = np.degrees(latitudes(HEIGHT))
+    image[:] = (0.4, 0.4, 0.35)
+    image[latitude > 30], image[latitude < -35] = (0.5, 0.42, 0.36), (0.30, 0.12, 0.07)
+    return image
+
+
+@pytest.fixture
+def frames_of(stored) -> Callable[[Path], np.ndarray]:
+    """The video of a scene: (frame, height, width, 3)."""
+    return lambda output: np.stack([stored(path) for path in Scene(output).video_frames()])
+
+
+@pytest.fixture
+def output(tmp_path) -> Path:
+    return tmp_path / "scenes" / "a.cyclorama"
+
+
+@pytest.fixture
+def panorama(picture) -> Path:
+    return picture("meadow.exr", meadow(), "float")
+
+
+@pytest.fixture
+def quick_parse(monkeypatch):
+    """Looks at the meadow once for all runs."""
+    layout = parse(meadow())
+    monkeypatch.setattr(recipe, "parse", lambda image: layout)
+
+
+def test_a_panorama_becomes_a_valid_scene(panorama, output):
+    info = panorama_to_4d(panorama, output, SHORT)
+    scene = Scene(output)
+    scene.validate()
+    assert scene.info.files == info.files
+    assert info.static_count + info.moving_count == len(Lattice(HEIGHT).rows)
+    assert 0.2 < info.moving_count / info.static_count < 1  # the sky, less its edge
+    assert (info.frame_count, info.frame_rate, info.loops, info.notes) == (3, 24.0, True, ())
+    assert {path.name for path in output.parent.iterdir()} == {output.name}
+
+
+def test_the_scene_holds_video_distance_and_preview(panorama, output, frames_of, stored):
+    panorama_to_4d(panorama, output, dataclasses.replace(SHORT, eye_height=2.5, far_distance=60.0))
+    video = frames_of(output)
+    assert video.shape == (3, HEIGHT, WIDTH, 3)
+    np.testing.assert_allclose(video[0], meadow(), rtol=1e-3)  # half floats
+    distance = stored(output / "depth" / "000000.exr")[..., 0]
+    np.testing.assert_allclose(distance[-1], 2.5, rtol=2e-3)
+    np.testing.assert_allclose(distance[:20], 60, rtol=2e-3)
+    assert stored(output / "preview.webp").shape[:2] == (256, 512)
+
+
+def test_the_gaussians_have_the_colours_of_the_video(panorama, output, frames_of):
+    panorama_to_4d(panorama, output, SHORT)
+    scene, video = Scene(output), frames_of(output)
+    for index in range(3):
+        gaussians = scene.moving(index)
+        sky = gaussians.position[:, 2] > 10
+        colour = colour_from_radiance(gaussians.radiance)[sky]
+        expected = video[index, : HEIGHT // 2].reshape(-1, 3)
+        np.testing.assert_allclose(colour.mean(axis=0), expected.mean(axis=0), rtol=0.02)
+
+
+def test_the_ground_stands_still_and_the_sky_moves(panorama, output, frames_of):
+    panorama_to_4d(panorama, output, BRISK)
+    video = frames_of(output)
+    below, above = video[:, HEIGHT // 2 + 3 :], video[:, 5 : HEIGHT // 2 - 5]
+    assert (below == below[0]).all()
+    assert (above[1] != above[0]).any(axis=-1).mean() > 0.9
+
+
+def test_the_settings_are_kept_with_the_scene(panorama, output):
+    settings = dataclasses.replace(SHORT, strokes=(Stroke(10, 40, 20, 0, 3),), fps=12.0, seed=5)
+    info = panorama_to_4d(panorama, output, settings)
+    assert msgspec.convert(Scene(output).info.generator.settings, PanoramaTo4D) == settings
+    assert (info.seed, info.frame_rate, info.generator.recipe) == (5, 12.0, "panorama_to_4d")
+
+
+def arrays_of(output: Path) -> dict[str, str]:
+    """Checksum of every file of arrays."""
+    return {name: file.sha256 for name, file in Scene(output).info.files.items() if file.arrays}
+
+
+def test_the_same_seed_makes_the_same_scene_byte_by_byte(panorama, tmp_path):
+    for name in ("one", "other"):
+        panorama_to_4d(panorama, tmp_path / name, SHORT)
+    one, other = arrays_of(tmp_path / "one"), arrays_of(tmp_path / "other")
+    assert len(one) == 5
+    assert one == other
+
+
+def test_another_seed_makes_another_motion_of_the_same_place(panorama, tmp_path, quick_parse):
+    for seed in (0, 1, 2, 3):
+        panorama_to_4d(panorama, tmp_path / str(seed), dataclasses.replace(BRISK, seed=seed))
+    made = [arrays_of(tmp_path / str(seed)) for seed in range(4)]
+    assert len({each["static.safetensors"] for each in made}) == 1
+    assert len({each["frames/000000.safetensors"] for each in made}) == 1
+    assert len({each["frames/000001.safetensors"] for each in made}) == 2  # to the left or to the right
+
+
+# What the artist chooses
+
+
+def test_only_what_the_mask_shows_white_moves(panorama, output, picture, frames_of):
+    painted = np.zeros((HEIGHT, WIDTH, 1), np.float32)
+    painted[5:50, 100:] = painted[5:50, :10] = 1
+    mask = picture("mask.png", painted)
+    panorama_to_4d(panorama, output, dataclasses.replace(BRISK, mask=str(mask)))
+    video = frames_of(output)
+    changes = (video != video[0]).any(axis=(0, 3))
+    assert not changes[painted[..., 0] == 0].any()
+    assert changes[painted[..., 0] > 0].mean() > 0.5
+
+
+def test_water_outside_the_mask_stands_still(panorama, output, picture, frames_of, monkeypatch):
+    upper = np.zeros((HEIGHT, WIDTH), np.float32)
+    upper[: HEIGHT // 2] = 1
+    monkeypatch.setattr(recipe, "propose", lambda layout: MovingRegions(sky=upper, water=1 - upper))
+    mask = picture("mask.png", upper[..., None])
+    panorama_to_4d(panorama, output, dataclasses.replace(BRISK, mask=str(mask)))
+    changes = (np.diff(frames_of(output), axis=0) != 0).any(axis=(0, 3))
+    assert changes[: HEIGHT // 2 - 3].mean() > 0.5
+    assert not changes[HEIGHT // 2 :].any()
+
+
+def test_a_stroke_tells_the_mask_where_to_move(panorama, output, picture, frames_of):
+    mask = picture("mask.png", np.ones((HEIGHT, WIDTH, 1), np.float32))
+    settings = dataclasses.replace(SHORT, mask=str(mask), strokes=(Stroke(0, 0, 0, 90, 90),), frames=4, fps=1.0)
+    info = panorama_to_4d(panorama, output, settings)  # a quarter turn a frame, upwards: after four all is as it was
+    assert (info.static_count, info.moving_count) == (0, len(Lattice(HEIGHT).rows))
+    upside_down = frames_of(output)[2]
+    assert upside_down[-10:, 40:88].mean() > 3 * upside_down[:10, 40:88].mean()
+
+
+@pytest.mark.parametrize("changed", [{"strength": 0.0}, {"frames": 1}], ids=str)
+def test_a_scene_in_which_nothing_should_move_is_valid_too(panorama, output, changed, frames_of):
+    info = panorama_to_4d(panorama, output, dataclasses.replace(SHORT, **changed))
+    Scene(output).validate()
+    assert info.moving_count == 0 and len(Scene(output).video_frames()) == 1
+    np.testing.assert_allclose(frames_of(output)[0], meadow(), rtol=1e-3)
+
+
+def test_indoors_nothing_moves_and_the_scene_is_valid(picture, output):
+    info = panorama_to_4d(picture("room.png", room()), output, SHORT)
+    Scene(output).validate()
+    assert (info.static_count, info.moving_count) == (len(Lattice(HEIGHT).rows), 0)
+    assert not (output / "frames").exists()
+
+
+def test_a_reduced_panorama_is_noted_with_both_sizes(picture, output):
+    large = np.repeat(np.repeat(meadow(), 2, axis=0), 2, axis=1)
+    info = panorama_to_4d(picture("large.exr", large, "float"), output, dataclasses.replace(SHORT, width=WIDTH))
+    (note,) = info.notes
+    assert "256 x 128" in note and "128 x 64" in note and "2.81°" in note
+    assert Scene(output).info.notes == info.notes
+
+
+# Stopping and failing
+
+
+def cancel_at(number: int):
+    """A report that raises at its ``number``-th call; and the calls it heard."""
+    heard = []
+
+    def report(stage, step, total):
+        heard.append((stage, step, total))
+        if len(heard) == number:
+            raise Cancelled
+
+    return report, heard
+
+
+def test_cancelling_at_any_step_leaves_nothing(panorama, output, quick_parse):
+    report, all_steps = cancel_at(10_000)
+    panorama_to_4d(panorama, output, SHORT, report)
+    others = output.parent / "other.cyclorama"
+    for number in range(1, len(all_steps) + 1):
+        report, heard = cancel_at(number)
+        with pytest.raises(Cancelled):
+            panorama_to_4d(panorama, others, SHORT, report)
+        assert heard == all_steps[:number]
+        assert {path.name for path in output.parent.iterdir()} == {output.name}, heard[-1]
+
+
+def test_cancelling_while_overwriting_keeps_the_old_scene(panorama, output, quick_parse):
+    panorama_to_4d(panorama, output, SHORT)
+    before = arrays_of(output)
+    report, all_steps = cancel_at(10_000)
+    settings = dataclasses.replace(SHORT, fps=1.0, seed=9)
+    panorama_to_4d(panorama, output.with_name("other"), settings, report)
+    with pytest.raises(Cancelled):
+        panorama_to_4d(panorama, output, settings, cancel_at(len(all_steps))[0], overwrite=True)
+    Scene(output).validate()
+    assert arrays_of(output) == before
+
+
+def test_every_stage_is_reported_to_its_end_in_its_order(panorama, output):
+    report, heard = cancel_at(10_000)
+    panorama_to_4d(panorama, output, SHORT, report)
+    order = list(dict.fromkeys(stage for stage, _, _ in heard))
+    assert sorted(order) == sorted(STAGES)
+    assert [stage for stage, step, total in heard if step == total] == order
+    assert sum(STAGES.values()) == pytest.approx(1)
+    clock = Clock(STAGES)
+    fractions = [clock.advance(*each)[0] for each in heard]
+    assert fractions == sorted(fractions) and fractions[-1] == pytest.approx(1)
+
+
+@pytest.mark.parametrize("changed", [{"mask": "/no/mask.png"}, {"strokes": (Stroke(0, -80, 10, 0, 5),)}], ids=str)
+def test_what_cannot_be_made_leaves_nothing(panorama, output, changed):
+    with pytest.raises(CycloramaError):
+        panorama_to_4d(panorama, output, dataclasses.replace(SHORT, **changed))
+    assert list(output.parent.iterdir()) == []
