@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import os
 import signal
 import sys
 from pathlib import Path
@@ -37,6 +38,11 @@ def main(arguments: list[str] | None = None) -> None:
         )
     except CycloramaError as error:
         print(f"cyclorama: {error}", file=sys.stderr)
+        sys.exit(1)
+    except BrokenPipeError:  # whoever read our output had enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except OSError as error:
+        print(f"cyclorama: {error}.", file=sys.stderr)
         sys.exit(1)
     except KeyboardInterrupt:
         print("cyclorama: stopped; nothing was left behind.", file=sys.stderr)

@@ -27,6 +27,9 @@ from .sphere.pictures import read_panorama, read_pixels
 from .sphere.views import look, tangent_view
 
 FRAMES = 24
+NEEDED_BYTES = 200_000_000
+"""Room the demonstration takes on disk, and some more."""
+
 EXTENSION = "bl_ext.user_default.cyclorama"
 
 
@@ -34,7 +37,7 @@ def run(blender: str, output: Path, panorama: Path | None) -> None:
     """Make the demonstration in ``output``; see ``cli.demo``. Raises ``CycloramaError``."""
     photograph = panorama or Path(str(files("cyclorama"))) / "presets" / "panoramas" / "sunset.exr"
     started = time.perf_counter()
-    _clear(output)
+    _make_room(output)
     order, answer = output / "order.json", output / "answer.json"
     order.write_text(
         json.dumps(
@@ -69,8 +72,8 @@ def run(blender: str, output: Path, panorama: Path | None) -> None:
     _tell(output, report)
 
 
-def _clear(output: Path) -> None:
-    """Remove what an earlier demonstration made there, and nothing else."""
+def _make_room(output: Path) -> None:
+    """Remove what an earlier demonstration made there, and nothing else; see that a new one has room."""
     try:
         output.mkdir(parents=True, exist_ok=True)
         for pattern in ("shot_*.png", "shot.mp4", "origin.png", "scene.blend*", "report.json"):
@@ -78,8 +81,15 @@ def _clear(output: Path) -> None:
                 path.unlink()
         for path in (*output.glob(f"*{SUFFIX}"), output / "backend"):
             shutil.rmtree(path, ignore_errors=True)
+        free = shutil.disk_usage(output).free
     except OSError as error:
         raise CycloramaError("output-not-writable", f"{output} cannot be written ({error.strerror}).") from error
+    if free < NEEDED_BYTES:
+        raise CycloramaError(
+            "disk-full",
+            f"There is too little room in {output}: {free / 1e6:.0f} MB are free, {NEEDED_BYTES / 1e6:.0f} MB needed.",
+            "Make room there, or choose another folder with --output.",
+        )
 
 
 def _run_blender(blender: str, output: Path, order: Path) -> None:
@@ -103,9 +113,8 @@ def _run_blender(blender: str, output: Path, order: Path) -> None:
             process.terminate()
             raise
     if process.returncode:
-        raise CycloramaError(
-            "demo-failed", f"Blender ended with exit code {process.returncode}.", "What it said stands above."
-        )
+        how = f"signal {-process.returncode}" if process.returncode < 0 else f"exit code {process.returncode}"
+        raise CycloramaError("demo-failed", f"Blender ended with {how}.", "What it said stands above.")
 
 
 def _is_blender(program: str) -> bool:
@@ -114,7 +123,10 @@ def _is_blender(program: str) -> bool:
         said = subprocess.run([program, "--version"], capture_output=True, text=True, timeout=60, check=True).stdout
     except (OSError, subprocess.SubprocessError) as error:
         raise CycloramaError("blender-not-startable", f"{program} cannot be started ({error}).") from error
-    return said.lstrip().startswith("Blender")
+    is_blender = any(line.startswith("Blender ") for line in said.splitlines())
+    if not is_blender and not said.startswith("Python "):
+        raise CycloramaError("blender-not-startable", f"{program} is no Blender, and no Python either.")
+    return is_blender
 
 
 def _install_extension(blender: str, environment: dict[str, str]) -> None:
@@ -122,11 +134,13 @@ def _install_extension(blender: str, environment: dict[str, str]) -> None:
     if not extension.exists():
         raise CycloramaError("extension-missing", f"There is no {extension}.", "Make it with: make extension")
     Path(environment["BLENDER_USER_RESOURCES"]).mkdir(parents=True, exist_ok=True)
-    subprocess.run(
-        [blender, "--command", "extension", "install-file", "--repo", "user_default", "--enable", str(extension)],
-        env=environment,
-        check=True,
-    )
+    command = [blender, "--command", "extension", "install-file", "--repo", "user_default", "--enable", str(extension)]
+    if subprocess.run(command, env=environment, check=False).returncode:
+        raise CycloramaError(
+            "extension-not-installed",
+            f"{blender} does not take {extension}; what it said stands above.",
+            "Use an official Blender, 4.5 LTS or 5.2 LTS.",
+        )
 
 
 def _is_chatter(line: str) -> bool:

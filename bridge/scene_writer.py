@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import os
 import shutil
@@ -16,7 +17,8 @@ from safetensors.numpy import save_file
 
 from .errors import CycloramaError
 from .gaussians import Gaussians
-from .scene import INFO, MOVING, STATIC, FileInfo, SceneInfo, frame_name, header, is_package, sha256
+from .paths import checked_path
+from .scene import INFO, MOVING, STATIC, FileInfo, Scene, SceneInfo, frame_name, header, is_package, sha256
 
 _OWNER = "owner"
 """Inside the hidden folder while it is written: the process that writes it."""
@@ -41,7 +43,7 @@ class SceneWriter:
     """
 
     def __init__(self, output: Path, overwrite: bool = False):
-        self.output = output
+        self.output = checked_path(output)
         self._overwrite = overwrite
         self._folder = partial_path(output)
         self._files: dict[str, FileInfo] = {}
@@ -49,6 +51,7 @@ class SceneWriter:
         self._moving_count = 0
         self._low = np.full(3, np.inf)
         self._high = np.full(3, -np.inf)
+        self._made: list[Path] = []
 
     def __enter__(self) -> SceneWriter:
         try:
@@ -63,6 +66,7 @@ class SceneWriter:
             )
         discard_partial(self.output)
         try:
+            self._made = [folder for folder in self.output.parents if not folder.exists()]
             self._folder.mkdir(parents=True)
             (self._folder / _OWNER).write_text(str(os.getpid()))
         except OSError as error:
@@ -71,6 +75,9 @@ class SceneWriter:
 
     def __exit__(self, *_exception) -> None:
         discard_partial(self.output)
+        for folder in self._made:  # the innermost first; one that holds something now stays
+            with contextlib.suppress(OSError):
+                folder.rmdir()
 
     def static(self, gaussians: Gaussians) -> None:
         """The Gaussians that never change."""
@@ -114,6 +121,7 @@ class SceneWriter:
         try:
             (self._folder / INFO).write_bytes(msgspec.json.format(msgspec.json.encode(info), indent=1))
             (self._folder / _OWNER).unlink()
+            Scene(self._folder)  # what could not be read is never put in place
             _put(self._folder, self.output, self._overwrite)
         except OSError as error:
             raise _unwritable(self.output, error) from error

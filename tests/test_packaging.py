@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-cyclorama = pytest.importorskip("cyclorama")
+import cyclorama
+
 ROOT = Path(__file__).parents[1]
 
 
@@ -61,10 +62,8 @@ def test_the_bridge_loads_nothing_heavy():
 
 @pytest.mark.parametrize("module", ["serve", "front", "supervisor", "jobs"])
 def test_the_server_process_loads_nothing_heavy(module):
-    pytest.importorskip("cyclorama.backend.server.serve")
     assert not loaded_by(f"cyclorama.backend.server.{module}") & HEAVY
 
 
 def test_the_command_line_loads_the_pipeline_only_when_asked():
-    pytest.importorskip("tyro")
     assert not loaded_by("cyclorama.backend.cli") & {"torch", "cv2", "scipy", "numba", "OpenImageIO"}

@@ -113,7 +113,7 @@ def animate(
     frame_rate: float,
     report: Callable[[int], None] = lambda step: None,
 ) -> PanoramaVideo:
-    """The whole loop. ``report(step)`` is called 2·``frames`` times, with 1, 2, …; it may raise to stop."""
+    """The whole loop. ``report(step)`` is called with rising steps up to 2·``frames``; it may raise to stop."""
     advection = Advection(panorama, flow, frames, frame_rate)
     for index in range(frames - 1):
         advection.look_ahead()

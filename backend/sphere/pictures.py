@@ -13,6 +13,7 @@ import OpenImageIO as oiio  # noqa: N813
 from jaxtyping import Float
 
 from ...bridge.errors import CycloramaError
+from ...bridge.paths import checked_path
 from .colour import linear_from_srgb, srgb_from_linear
 from .panorama import Panorama
 
@@ -105,7 +106,9 @@ def _open(path: Path, role: str) -> tuple[oiio.ImageInput, oiio.ImageSpec]:
         raise CycloramaError(f"{role}-missing", f"There is no {role} file {path}.", hint)
     if path.stat().st_size == 0:
         raise CycloramaError(f"{role}-empty-file", f"The {role} {path} is empty (0 bytes).", "Copy or export it again.")
-    source = oiio.ImageInput.open(str(path))
+    as_stored = oiio.ImageSpec()
+    as_stored.attribute("oiio:UnassociatedAlpha", 1)  # colours not multiplied by an alpha we do not use
+    source = oiio.ImageInput.open(str(checked_path(path)), as_stored)
     if source is None:
         reason = _first_line(oiio.geterror())
         raise CycloramaError(f"{role}-not-an-image", f"The {role} {path} cannot be read as an image ({reason}).", hint)

@@ -17,6 +17,9 @@ SMOOTH_GRADIENT = 0.04  # per pixel: below it lie skies with thin clouds, above 
 SMALLEST_SKY = 0.003  # share of the sphere
 SKY_EVIDENCE = 0.8  # e.g. 1.6 times brighter than the brighter ground, and 1.4 times as blue as red
 CUT_BY_HORIZON = 0.3  # share of columns in which a region runs on below the horizon: a wall or window, not sky
+CUT_AT_SEA = 0.6  # the same for a region that holds the zenith: haze over the sea joins both
+CLIPPED = 0.98  # of the brightest pixel: an 8-bit sky that burnt out was brighter, by at least …
+CLIPPED_EVIDENCE = 0.35
 SMALLEST_GAP_PX = 60
 GAP_CONTRAST = 0.8
 THIN_CONTRAST = 0.05
@@ -91,6 +94,7 @@ def _smooth_skies(look: Appearance) -> Mask:
     areas = np.bincount(labels.ravel(), np.repeat(area, width), minlength=count + 1)
     below = look.luminance[periodic.row_at(np.radians(-5), height) : periodic.row_at(np.radians(-60), height)]
     bright_ground = np.percentile(below, 90) + 1e-9
+    white = look.luminance >= CLIPPED * look.luminance.max()
     skies = np.zeros_like(smooth)
     for region in np.flatnonzero(areas > SMALLEST_SKY):
         if region == 0:
@@ -100,7 +104,8 @@ def _smooth_skies(look: Appearance) -> Mask:
         brightness = np.log(np.median(look.luminance[inside]) / bright_ground + 1e-9)
         columns = inside.any(axis=0)
         cut = inside[_horizon_row(height) - 2].sum() / columns.sum()
-        if brightness + (blue - red) > SKY_EVIDENCE and cut < CUT_BY_HORIZON:
+        evidence = brightness + (blue - red) + CLIPPED_EVIDENCE * bool(np.median(white[inside]))
+        if evidence > SKY_EVIDENCE and cut < (CUT_AT_SEA if inside[0].any() else CUT_BY_HORIZON):
             skies |= inside
     return skies
 

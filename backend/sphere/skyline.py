@@ -24,6 +24,7 @@ HIGHEST_CONTACT_ROW = WORKING_HEIGHT // 2 + 2  # 0.7° below the horizon: 130 m 
 LOWEST_CONTACT = np.radians(-50.0)
 CONTRAST_REACH_PX = 14
 STEP_COST = 0.12  # per row that the contact climbs from one column to the next; a perfect edge is worth 1 per column
+ROOFED = 0.7  # share of the zenith that is covered
 OVERHEAD = np.radians(60.0)  # what is above this latitude is overhead
 SOFT_EDGE = np.radians(1.5)  # width of the inner edge of proposed regions
 SMALLEST_REGION = 0.002  # share of the pixels
@@ -56,7 +57,7 @@ class Layout:
     @property
     def is_indoor(self) -> bool:
         """No sky, or a roof over the viewer."""
-        return self.overhead > 0.7
+        return self.overhead > ROOFED
 
 
 @dataclass(frozen=True)
@@ -77,8 +78,8 @@ def parse(image: Float32[np.ndarray, "height width 3"]) -> Layout:
     working = periodic.resize(_finite(image), WORKING_HEIGHT, 2 * WORKING_HEIGHT)
     look = appearance(working)
     sky = find_sky(look)
-    water = find_water(look, sky)
     overhead = _overhead(sky)
+    water = find_water(look, sky) if overhead < ROOFED else np.zeros_like(sky)  # a burnt-out yard is no lake
     contact = _contact(look, water, overhead)
     skyline = _skyline(look, sky, overhead)
     soft_sky, soft_water = _soft([sky, water], look, image)

@@ -344,12 +344,15 @@ KILLED_BETWEEN_RENAMES = """
 import os, sys
 from pathlib import Path
 from cyclorama.bridge import scene_writer
+from cyclorama.bridge.gaussians import Gaussians
 from cyclorama.bridge.scene import Generator
+import numpy as np
 rename = Path.rename
 def killed_after(self, target):
     rename(self, target)
     os._exit(9)
 with scene_writer.SceneWriter(Path(sys.argv[1]), overwrite=True) as writer:
+    writer.static(Gaussians(*(np.zeros((0, width), np.float32) for width in (3, 4, 3, 4))))
     Path.rename = killed_after
     writer.finish(generator=Generator("", "", "", {}), seed=0, frame_rate=1.0, frame_count=1, loops=True)
 """
@@ -613,3 +616,16 @@ def test_a_pickle_is_never_opened(package, tmp_path):
     redescribe(package, "static.safetensors")
     assert "cannot be read" in refused(package, "static.safetensors")
     assert not (tmp_path / "x").exists()
+
+
+def test_what_could_not_be_read_again_is_never_put_in_place(package):
+    new = package.with_name("new.cyclorama")
+    with pytest.raises(CycloramaError, match="is missing"), SceneWriter(new) as writer:
+        writer.finish(generator=Generator("", "", "", {}), seed=0, frame_rate=1.0, frame_count=1, loops=True)
+    assert beside(package) == [package.name]
+
+
+def test_folders_made_on_the_way_go_again_when_nothing_comes_of_it(tmp_path):
+    with pytest.raises(ZeroDivisionError), SceneWriter(tmp_path / "a" / "b" / "c.cyclorama"):
+        raise ZeroDivisionError
+    assert list(tmp_path.iterdir()) == []

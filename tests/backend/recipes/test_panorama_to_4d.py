@@ -246,4 +246,4 @@ def test_every_stage_is_reported_to_its_end_in_its_order(panorama, output):
 def test_what_cannot_be_made_leaves_nothing(panorama, output, changed):
     with pytest.raises(CycloramaError):
         panorama_to_4d(panorama, output, dataclasses.replace(SHORT, **changed))
-    assert list(output.parent.iterdir()) == []
+    assert not output.parent.exists()

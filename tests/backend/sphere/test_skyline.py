@@ -8,8 +8,9 @@ import pytest
 from cyclorama.backend.sphere import skyline
 from cyclorama.backend.sphere.equirectangular import latitudes
 from cyclorama.backend.sphere.periodic import resize
+from cyclorama.backend.sphere.pictures import read_panorama
 
-SUNSET = Path(__file__).parents[3] / "presets" / "panoramas" / "sunset.exr"
+SAMPLES = Path(__file__).parents[3] / "presets" / "panoramas"
 HEIGHT = 512
 SKY, GRASS, STONE, BRICK = (0.35, 0.5, 0.9), (0.08, 0.12, 0.04), (0.12, 0.12, 0.11), (0.30, 0.12, 0.07)
 
@@ -137,10 +138,7 @@ def test_proposed_motion_is_exactly_zero_on_the_ground_and_on_masts():
 
 
 def test_the_lagoon_is_water_down_to_the_quay():
-    oiio = pytest.importorskip("OpenImageIO")
-    if not SUNSET.exists():
-        pytest.skip("presets/panoramas/sunset.exr is not in this checkout")
-    image = np.ascontiguousarray(oiio.ImageBuf(str(SUNSET)).get_pixels("float")[..., :3])
+    image = read_panorama(SAMPLES / "sunset.exr").image
     layout = skyline.parse(image)
     latitude = np.degrees(latitudes(len(image)))
     centre = slice(image.shape[1] * 3 // 8, image.shape[1] * 5 // 8)
@@ -151,3 +149,19 @@ def test_the_lagoon_is_water_down_to_the_quay():
     moving = skyline.propose(layout)
     assert moving.water[(latitude < -5) & (latitude > -15), centre].mean() > 0.9
     assert moving.water[latitude < -33].max() == 0
+
+
+@pytest.mark.parametrize("name", ["sunset", "city"])
+def test_an_8_bit_photograph_with_a_burnt_out_sky_is_understood_like_the_hdr_one(name):
+    image = read_panorama(SAMPLES / f"{name}.exr").image
+    from_hdr, from_8_bit = skyline.parse(image), skyline.parse(np.minimum(image, 1))
+    assert from_8_bit.has_sky
+    assert np.abs(from_8_bit.sky - from_hdr.sky).mean() < 0.02
+    assert np.abs(from_8_bit.water - from_hdr.water).mean() < 0.005
+
+
+def test_a_burnt_out_yard_under_a_roof_is_no_lake():
+    image = painted()
+    image[: HEIGHT // 2 - 60] = (0.05, 0.03, 0.02)  # the roof
+    image[HEIGHT // 2 : HEIGHT // 2 + 60] = 0.9
+    assert skyline.parse(grained(image, 0.02)).water.max() == 0
