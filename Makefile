@@ -1,7 +1,8 @@
 # Two commands matter: `make demo` and `make test`. Each sets up what it needs, once.
 
 BLENDER ?=
-BLENDER_45 := $(shell command -v python3.11 >/dev/null 2>&1 && echo yes || ls $${PYENV_ROOT:-$$HOME/.pyenv}/versions 2>/dev/null | grep -q '^3\.11\.' && echo yes)
+python = $(shell python$(1) -c '' >/dev/null 2>&1 && echo yes || ls $${PYENV_ROOT:-$$HOME/.pyenv}/versions 2>/dev/null | grep -q '^$(subst .,\.,$(1))\.' && echo yes)
+OLDER := $(and $(call python,3.13),$(call python,3.11),blender-4.5)
 
 .PHONY: demo test check extension backend blender blender-4.5 clean
 
@@ -14,20 +15,19 @@ else
 	@.venv/bin/cyclorama demo "$(BLENDER)"
 endif
 
-test: check blender ## Everything that can be checked without a GPU
+test: check blender $(OLDER) ## Everything that can be checked without a GPU
 	@.venv/bin/python -m pytest tests --ignore tests/addon
 	@.venv-blender/bin/python -m pytest tests/addon
-ifneq ($(BLENDER_45),)
-	@tools/environment blender-4.5
+ifneq ($(OLDER),)
 	@.venv-blender-4.5/bin/python -m pytest tests/addon
 else
-	@echo "SKIPPED: the add-on's tests in Blender 4.5 LTS, because there is no Python 3.11 here"
+	@echo "SKIPPED: the add-on's tests in the other Blender LTS; both need Python 3.13 and Python 3.11"
 endif
 
 check: backend ## Form: formatting, lint, import directions, types
 	@.venv/bin/ruff format --check --quiet . || { echo "run: .venv/bin/ruff format"; exit 1; }
 	@.venv/bin/ruff check --quiet .
-	@.venv/bin/lint-imports --no-cache | tail -n 2
+	@said=$$(.venv/bin/lint-imports --no-cache) || { echo "$$said"; exit 1; }
 	@.venv/bin/pyright --pythonpath .venv/bin/python
 
 extension: blender ## build/cyclorama-VERSION.zip, the add-on as Blender installs it
@@ -38,6 +38,9 @@ backend: ## .venv: torch, the backend, the development tools
 
 blender: ## .venv-blender: Blender as a Python module
 	@tools/environment blender
+
+blender-4.5: ## .venv-blender-4.5: the older LTS, for the tests
+	@tools/environment blender-4.5
 
 clean: ## Remove what was built (not the environments)
 	rm -rf build

@@ -6,7 +6,9 @@ Started by ``cyclorama demo``, which says in a JSON file what to do and reads th
 from __future__ import annotations
 
 import json
+import os
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -55,11 +57,18 @@ class Steps:
 
 def main(order: Path) -> None:
     """Do what the file ``order`` says: {"folder", "panorama", "frames", "answer"}; exit code 1 when it fails."""
+    threading.Thread(target=_end_with_parent, name="parent", daemon=True).start()
     try:
         _run(order)
     except CycloramaError as error:
         print(error, flush=True)
         sys.exit(1)
+
+
+def _end_with_parent() -> None:
+    """Whoever started us holds our standard input open; when that ends, however it ends, so do we."""
+    sys.stdin.buffer.read()
+    os._exit(1)
 
 
 def _run(order: Path) -> None:

@@ -45,7 +45,7 @@ def main(arguments: list[str] | None = None) -> None:
         print(f"cyclorama: {error}.", file=sys.stderr)
         sys.exit(1)
     except KeyboardInterrupt:
-        print("cyclorama: stopped; nothing was left behind.", file=sys.stderr)
+        print("cyclorama: stopped.", file=sys.stderr)
         sys.exit(STOPPED)
 
 

@@ -103,7 +103,9 @@ def _run_blender(blender: str, output: Path, order: Path) -> None:
         _install_extension(blender, environment)
         begin = f"import {EXTENSION}.addon.demo as demo, pathlib, sys; demo.main(pathlib.Path(sys.argv[-1]))"
         command = [blender, "--background", "--python-exit-code", "1", "--python-expr", begin, "--", str(order)]
-    with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True, errors="replace") as process:
+    with subprocess.Popen(
+        command, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, errors="replace"
+    ) as process:
         assert process.stdout
         try:
             for line in process.stdout:

@@ -12,11 +12,12 @@ ROOT = Path(__file__).resolve().parents[2]
 PANORAMA = ROOT / "presets" / "panoramas" / "sunset.exr"
 
 SCRIPT = """
-import json, sys
+import atexit, json, sys
 import bpy, cyclorama
 from cyclorama.addon import link
 
 cyclorama.register()
+atexit.register(cyclorama.unregister)  # Blender 4.5 hangs at its end otherwise
 scene = bpy.context.scene
 settings = scene.cyclorama
 settings.panorama, settings.output_folder, settings.width, settings.frames = sys.argv[1], sys.argv[2], 128, 2
@@ -31,7 +32,6 @@ result = {
     "kinds": sorted(object.type for object in imported.all_objects),
     "world": scene.world.name,
 }
-cyclorama.unregister()
 print("RESULT", json.dumps(result))
 """
 
