@@ -67,7 +67,8 @@ def main(order: Path) -> None:
 
 def _end_with_parent() -> None:
     """Whoever started us holds our standard input open; when that ends, however it ends, so do we."""
-    sys.stdin.buffer.read()
+    while os.read(0, 4096):  # not sys.stdin, whose lock this thread would hold when Python ends
+        pass
     os._exit(1)
 
 
