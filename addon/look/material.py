@@ -5,7 +5,7 @@ from __future__ import annotations
 import bpy
 
 from ...bridge.gaussians import SH_C0
-from .nodes import add, arrange
+from .nodes import add, arrange, empty_tree
 
 MATERIAL = "Cyclorama Splats"
 
@@ -18,11 +18,7 @@ def splat_material() -> bpy.types.Material:
 
 def _build() -> bpy.types.Material:
     material = bpy.data.materials.new(MATERIAL)
-    if material.node_tree is None:  # Blender 4.5; later ones always have it
-        material.use_nodes = True
-    tree = material.node_tree
-    assert tree
-    tree.nodes.clear()
+    tree = empty_tree(material)
     alpha, colour = _gaussian(tree)
     clear = add(tree, "ShaderNodeBsdfTransparent")
     glow = add(tree, "ShaderNodeEmission", {"Color": colour})

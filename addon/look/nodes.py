@@ -7,6 +7,16 @@ from typing import Any
 import bpy
 
 
+def empty_tree(holder: bpy.types.Material | bpy.types.World) -> bpy.types.NodeTree:
+    """The node tree of a material or world, without nodes."""
+    if holder.node_tree is None:  # Blender 4.5; later ones always have it
+        holder.use_nodes = True
+    tree = holder.node_tree
+    assert tree
+    tree.nodes.clear()
+    return tree
+
+
 def add(tree: bpy.types.NodeTree, kind: str, inputs: dict[Any, Any] | None = None, **properties) -> bpy.types.Node:
     """A new node with its properties set; an input is given a value, or linked when it is given a socket."""
     node = tree.nodes.new(kind)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import bpy
 
-from ..look.nodes import add, arrange
+from ..look.nodes import add, arrange, empty_tree
 from .paths import stored_path
 
 IMAGE_NODE = "Cyclorama Video"
@@ -27,11 +27,7 @@ def world_light(name: str, frames: list[Path]) -> bpy.types.World:
     image.filepath = stored_path(frames[0])
     image.colorspace_settings.name = "Linear Rec.709"
     world = bpy.data.worlds.new(name)
-    if world.node_tree is None:  # Blender 4.5; later ones always have it
-        world.use_nodes = True
-    tree = world.node_tree
-    assert tree
-    tree.nodes.clear()
+    tree = empty_tree(world)
     towards = add(tree, "ShaderNodeTexCoord").outputs["Generated"]
     # Blender puts an environment's centre on +X, we on +Y.
     turned = add(tree, "ShaderNodeMapping", {"Vector": towards, "Rotation": (0.0, 0.0, -pi / 2)})
