@@ -139,7 +139,9 @@ def _check_free(output: Path, overwrite: bool) -> None:
     if not output.exists():
         return
     if not overwrite:
-        raise CycloramaError("output-exists", f"{output} exists already.", "Choose another name, or allow overwriting.")
+        raise CycloramaError(
+            "output-exists", f"{output} exists already.", "Choose another name, or allow overwriting (--overwrite)."
+        )
     if not is_package(output):
         raise CycloramaError(
             "output-not-a-package",

@@ -28,6 +28,9 @@ _TEXTURE_PIXELS = 2.0
 _DETAIL_PIXELS = 6.0
 """What is finer than this (pixels, standard deviation) keeps its contrast through the cross-fade."""
 
+_SHADOW, _LIGHT = 0.01, 30.0
+"""Times the median of the image: there contrast counts half."""
+
 _ROW = 1024
 """Moving pixels are handled as rows of this many, a shape cv2.remap likes."""
 
@@ -45,7 +48,12 @@ class Advection:
         self.frames = frames
         self.moves = (flow != 0).any(axis=-1) if frames > 1 else np.zeros(flow.shape[:2], bool)
         self._image = panorama.image
+        self._weight_around = blur(self.moves.astype(np.float32), _DETAIL_PIXELS)[self.moves]
+        self._exposure = max(float(np.median(panorama.image)), 1e-6)
         self._bordered_image = with_border(panorama.image)
+        neighbours = np.ones((3, 3), np.uint8)
+        self._darkest = cv2.erode(self._bordered_image, neighbours)
+        self._brightest = cv2.dilate(self._bordered_image, neighbours)
         self._bordered_flow = with_border(flow) / np.float32(frame_rate)
         self._steps = int(np.clip(np.ceil(np.abs(self._bordered_flow).max() / _LARGEST_STEP), 1, _MOST_STEPS))
         self._start = _in_rows(directions(len(flow))[self.moves])
@@ -69,9 +77,10 @@ class Advection:
         blended = (1 - share) * self._sample(came_from) + share * self._sample(goes_to)
         frame = self._image.copy()
         frame[self.moves] = self._out_of_rows(blended)
-        mean = blur(frame, _DETAIL_PIXELS)[self.moves]
+        brightness = self._brightness(frame)
         gain = self._out_of_rows(self._contrast_lost(came_from, goes_to, share))
-        frame[self.moves] = np.maximum(mean + (frame[self.moves] - mean) * gain[:, None], 0)
+        frame[self.moves] *= np.exp(self._detail(frame) * (gain - 1)[:, None])
+        frame[self.moves] *= brightness / np.maximum(self._brightness(frame), 1e-12)
         return frame
 
     def _follow(self, places: np.ndarray, frames: float) -> np.ndarray:
@@ -86,8 +95,30 @@ class Advection:
     def _flow_at(self, places: np.ndarray) -> np.ndarray:
         return sample_bordered(self._bordered_flow, places, len(self._image), cv2.INTER_LINEAR)
 
+    def _detail(self, frame: np.ndarray) -> np.ndarray:
+        """How the logarithm of each moving pixel differs from that of the moving pixels around it.
+
+        The logarithm levels out in deep shadow and in lights, which would outweigh all around them.
+        """
+        tone = np.log((frame + _SHADOW * self._exposure) / (frame + _LIGHT * self._exposure))
+        return np.clip(tone[self.moves] - self._around(tone), -1, 1)
+
+    def _brightness(self, frame: np.ndarray) -> np.ndarray:
+        """The mean around each moving pixel, in which a light counts no more than white."""
+        return self._around(np.minimum(frame, _LIGHT * self._exposure))
+
+    def _around(self, image: np.ndarray) -> np.ndarray:
+        """The mean of the moving pixels around each moving pixel."""
+        total = blur(image * self.moves[..., None], _DETAIL_PIXELS)[self.moves]
+        return total / self._weight_around[:, None]
+
     def _sample(self, places: np.ndarray) -> np.ndarray:
-        return np.maximum(sample_bordered(self._bordered_image, places, len(self._image), cv2.INTER_CUBIC), 0)
+        """Cubic, but never beyond the pixels around: a sun would draw a black ring about itself."""
+        height = len(self._image)
+        cubic = sample_bordered(self._bordered_image, places, height, cv2.INTER_CUBIC)
+        darkest = sample_bordered(self._darkest, places, height, cv2.INTER_NEAREST)
+        brightest = sample_bordered(self._brightest, places, height, cv2.INTER_NEAREST)
+        return np.clip(cubic, darkest, brightest, out=cubic)
 
     def _contrast_lost(self, one: np.ndarray, other: np.ndarray, share: float) -> np.ndarray:
         """What detail must be multiplied by: a mean of two unlike textures has less contrast than either."""

@@ -65,11 +65,11 @@ def drift(sky: Mask, water: Mask, image: Float[np.ndarray, "height width 3"], ey
     random = np.random.default_rng(seed)
     towards = directions(len(sky))
     turn = np.deg2rad(_SKY_DEGREES_PER_SECOND) * random.choice((-1.0, 1.0))
-    over = np.cross(np.array([0, 0, -turn], np.float32), towards) * (soften(sky) * _steady(image, sky))[..., None]
+    over = np.cross(np.array([0, 0, -turn], np.float32), towards) * (soften(sky) * steady(image, sky))[..., None]
     along = direction(_facing(water, towards) + np.pi + random.uniform(-0.6, 0.6), 0.0) * _WATER_METRES_PER_SECOND
     tangential = along - (towards @ along)[..., None] * towards
     slide = (
-        tangential * (np.maximum(-towards[..., 2], 0) / eye_height * soften(water) * _steady(image, water))[..., None]
+        tangential * (np.maximum(-towards[..., 2], 0) / eye_height * soften(water) * steady(image, water))[..., None]
     )
     return (over + slide).astype(np.float32)
 
@@ -106,8 +106,8 @@ def _check_inside(mask: Mask, start: np.ndarray, stroke: Stroke, number: int) ->
         raise CycloramaError(
             "stroke-outside-mask",
             f"Stroke {number} starts at longitude {stroke.longitude:g}°, latitude {stroke.latitude:g}°, "
-            "where the mask is black.",
-            "Start it inside a region that moves, or paint the mask there.",
+            "outside the region that moves.",
+            "Start it inside, or paint a mask that covers it.",
         )
 
 
@@ -117,7 +117,7 @@ def _facing(mask: Mask, towards: np.ndarray) -> float:
     return float(np.arctan2(x, y)) if np.hypot(x, y) > 0 else 0.0
 
 
-def _steady(image: Float[np.ndarray, "height width 3"], mask: Mask) -> Mask:
+def steady(image: Float[np.ndarray, "height width 3"], mask: Mask) -> Mask:
     """1 where the picture may drift, falling to 0 at light sources such as the sun."""
     if not mask.any():
         return np.ones_like(mask, np.float32)

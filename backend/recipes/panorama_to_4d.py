@@ -15,7 +15,7 @@ from ...bridge.scene_writer import SceneWriter
 from ...bridge.settings import PanoramaTo4D
 from .. import __version__
 from ..animate.advection import animate
-from ..animate.flow import Field, drift, stroke_flow
+from ..animate.flow import Field, Mask, drift, steady, stroke_flow
 from ..depth.skyline import skyline_distance
 from ..lift.direct import DirectLift
 from ..sphere.panorama import DepthVideo, Panorama, PanoramaVideo
@@ -76,18 +76,18 @@ def panorama_to_4d(
         )
 
 
-def _flow(panorama: Panorama, layout: Layout, mask, settings: PanoramaTo4D) -> Field:
+def _flow(panorama: Panorama, layout: Layout, mask: Mask | None, settings: PanoramaTo4D) -> Field:
     """The flow of the strokes inside the mask; what is not given is proposed."""
-    regions = propose(layout)
-    sky, water = regions.sky, regions.water
-    if mask is not None:
-        sky, water = sky * mask, water * mask
-    if settings.strokes:
-        flow = stroke_flow(mask if mask is not None else (sky + water).clip(0, 1), settings.strokes)
-    elif mask is None:
-        flow = drift(sky, water, panorama.image, settings.eye_height, settings.seed)
+    proposed = propose(layout)
+    if settings.strokes and mask is None:
+        region = (proposed.sky + proposed.water).clip(0, 1)
+        flow = stroke_flow(region, settings.strokes) * steady(panorama.image, region)[..., None]
+    elif mask is not None and settings.strokes:
+        flow = stroke_flow(mask, settings.strokes)
     else:
-        flow = drift(mask - water, water, panorama.image, settings.eye_height, settings.seed)
+        water = proposed.water if mask is None else proposed.water * mask
+        sky = proposed.sky if mask is None else mask - water  # what is painted and no water drifts like a sky
+        flow = drift(sky, water, panorama.image, settings.eye_height, settings.seed)
     return flow * settings.strength
 
 

@@ -71,9 +71,10 @@ def read_mask(path: Path, panorama: Panorama) -> Float[np.ndarray, "height width
 
 def read_pixels(path: Path) -> Float[np.ndarray, "height width channels"]:
     """The numbers in a picture file as they are, float32. Raises ``OSError``."""
-    pixels = oiio.ImageBuf(str(path)).get_pixels(oiio.FLOAT)
+    source = oiio.ImageInput.open(str(path))
+    pixels = source.read_image("float") if source else None
     if pixels is None:
-        raise OSError(f"{path} cannot be read")
+        raise OSError(f"{path} cannot be read ({_first_line(oiio.geterror())})")
     return pixels
 
 

@@ -186,3 +186,19 @@ def test_raising_at_a_step_stops_it(stop_at):
 
     with pytest.raises(Cancelled):
         animate(panorama(smooth()), disc_flow(), FRAMES, FPS, stop)
+
+
+def test_a_sun_leaves_no_dark_ring_in_the_sky_it_crosses():
+    image = np.full((64, 128, 3), 0.6, np.float32)
+    image[20, 60:62] = 3e4
+    video = animate(panorama(image), turning(2 * np.pi / 128 * 2.0 * FPS), 12, FPS)
+    assert video.frames.min() > 0.9 * 0.6
+
+
+def test_what_stands_still_before_the_sky_casts_no_halo_on_it():
+    image = np.full((64, 128, 3), 0.6, np.float32)
+    image[32:] = 0.01
+    flow = turning(2 * np.pi / 128 * 2.0 * FPS)
+    flow[32:] = 0
+    video = animate(panorama(image), flow, 12, FPS)
+    np.testing.assert_allclose(video.frames[:, :30], 0.6, rtol=1e-3)
