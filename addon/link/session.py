@@ -176,7 +176,7 @@ def _import(job: Job, package: Path) -> None:
             job.imported = import_scene(bpy.context, package).name
     except CycloramaError as error:
         job.fail(error)
-    except Exception:
+    except Exception:  # a timer that raises is never called again, and the artist would wait for ever
         log.exception("Importing %s failed", package)
         job.fail(CycloramaError("import-failed", f"{package} cannot be imported.", "The system console says why."))
     else:
