@@ -1,0 +1,137 @@
+"""Families of charts: projecting a field to them, and fusing what they show."""
+
+import numpy as np
+import pytest
+import torch
+
+from cyclorama.backend.sphere.charts import SeparateViews, TangentViews, WholePanorama, Windows, charts_of
+from cyclorama.backend.sphere.equirectangular import directions
+from cyclorama.backend.sphere.icosphere import VIEW_FOV
+from cyclorama.backend.sphere.operators import from_plane
+
+from .fields import relative, waves
+
+HEIGHT = 64
+LATENT = VIEW_FOV / (HEIGHT // 2)
+"""Mean distance of the field's samples, radians."""
+
+FAMILIES = [TangentViews, SeparateViews, Windows, WholePanorama]
+
+
+@pytest.fixture(params=FAMILIES, ids=lambda family: family.__name__)
+def charts(request):
+    return charts_of(request.param, HEIGHT)
+
+
+def test_constants_pass_unchanged(charts):
+    constant = torch.full((len(charts.samples), 2, 1), -0.4)
+    for passed in (charts.project(constant), charts.fuse(charts.project(constant))):
+        assert torch.allclose(passed, torch.tensor(-0.4), atol=1e-6, rtol=0)
+
+
+def test_what_is_projected_and_fused_comes_back(charts):
+    """Relative error below 1e-3 for latents that the grid resolves: waves from six latents on."""
+    for length in (6, 8, 12):
+        field = waves(charts.samples, length * LATENT)
+        wanted = 3e-3 if isinstance(charts, Windows) and length == 6 else 1e-3
+        assert relative(charts.fuse(charts.project(field)), field) < wanted
+
+
+def test_each_chart_shows_what_lies_in_its_rays(charts):
+    shown = charts.project(waves(charts.samples, 8 * LATENT))
+    for chart in range(charts.count):
+        rays = charts.rays(chart, 1)
+        assert rays.shape == (*charts.size, 3)
+        assert relative(shown[chart].reshape(-1, 1, 1), waves(rays.reshape(-1, 3), 8 * LATENT)) < 2e-3
+
+
+def test_fine_rays_lie_around_the_coarse_ones(charts):
+    for chart in {0, charts.count - 1}:
+        fine = charts.rays(chart, 4)
+        means = fine.reshape(charts.size[0], 4, charts.size[1], 4, 3).mean(axis=(1, 3))
+        means /= np.linalg.norm(means, axis=-1, keepdims=True)
+        assert np.arccos(np.clip((means * charts.rays(chart, 1)).sum(-1), -1, 1)).max() < 0.05 * LATENT
+
+
+def test_views_that_overlap_agree_after_fusion():
+    """Two views' values in the same direction differ by less than a thousandth of their spread."""
+    charts = charts_of(TangentViews, HEIGHT)
+    side = charts.size[0]
+    images = charts.project(waves(charts.samples, 12 * LATENT))
+    images = images + 0.1 * torch.randn(charts.count, 1, 1, 1, 1)  # the views disagree …
+    shown = charts.project(charts.fuse(images))  # … until they are fused
+    smooth = charts.project(waves(charts.samples, 12 * LATENT))
+    for views in (shown, smooth):
+        apart = []
+        for view in range(charts.count):
+            x, y, z = (charts.rays((view + 1) % charts.count, 1).reshape(-1, 3) @ _rotation(charts, view)).T
+            focal = side / 2 / np.tan(VIEW_FOV / 2)
+            column, row = x / z * focal + (side - 1) / 2, y / z * focal + (side - 1) / 2
+            inside = (
+                (z > 0) & (abs(column - (side - 1) / 2) < side / 2 - 1) & (abs(row - (side - 1) / 2) < side / 2 - 1)
+            )
+            if inside.any():
+                here = from_plane(side, column[inside], row[inside])(views[view].reshape(-1, 1))
+                there = views[(view + 1) % charts.count].reshape(-1, 1)[torch.from_numpy(inside)]
+                apart.append((here - there).flatten())
+        bound = 1e-3 if views is smooth else 0.02  # the fused offsets have creases of their own
+        assert torch.cat(apart).square().mean().sqrt() < bound * views.std()
+
+
+def _rotation(charts, view):
+    from cyclorama.backend.sphere.icosphere import view_rotations
+
+    return view_rotations()[view]
+
+
+def test_disagreement_is_averaged_and_nowhere_amplified():
+    charts = charts_of(TangentViews, HEIGHT)
+    noise = torch.randn(charts.count, 60, 1, *charts.size)
+    spread = charts.fuse(noise).var(dim=(1, 2))
+    assert spread.mean() < 0.6
+    assert spread.max() < 2
+
+
+def test_the_middle_of_a_view_counts_more_than_its_edge():
+    charts = charts_of(TangentViews, HEIGHT)
+    images = torch.zeros(charts.count, 1, 1, *charts.size)
+    images[3] = 1.0
+    fused = charts.fuse(images).flatten()
+    off_axis = np.degrees(np.arccos(charts.samples @ _rotation(charts, 3)[:, 2]))
+    assert fused[off_axis < 5].mean() > 0.5
+    assert fused[(off_axis > 33) & (off_axis < 38)].abs().mean() < 0.25
+
+
+def test_the_way_to_equirectangular_latents_and_back_is_exact_for_smooth_fields(charts):
+    field = waves(charts.samples, 10 * LATENT)
+    there = charts.to_equirectangular(field)
+    assert relative(there, waves(directions(HEIGHT).reshape(-1, 3), 10 * LATENT)) < 1e-3
+    assert relative(charts.from_equirectangular(there), field) < 1e-3
+
+
+@pytest.mark.parametrize("family", [Windows, WholePanorama])
+def test_turning_by_90_degrees_gives_the_same_windows(family):
+    charts = charts_of(family, HEIGHT)
+    field = torch.randn(HEIGHT, 2 * HEIGHT, 3, 2)
+    turned = field.roll(HEIGHT // 2, dims=1)
+    back = charts.fuse(torch.sin(charts.project(turned.flatten(0, 1)))).unflatten(0, (HEIGHT, 2 * HEIGHT))
+    plain = charts.fuse(torch.sin(charts.project(field.flatten(0, 1)))).unflatten(0, (HEIGHT, 2 * HEIGHT))
+    away_from_poles = slice(HEIGHT // 6, -HEIGHT // 6)
+    assert torch.allclose(back.roll(-HEIGHT // 2, dims=1)[away_from_poles], plain[away_from_poles], atol=1e-5)
+
+
+def test_windows_keep_every_detail_away_from_the_poles():
+    charts = charts_of(Windows, HEIGHT)
+    field = torch.randn(2 * HEIGHT**2, 2, 1)
+    latitude = np.degrees(np.arcsin(charts.samples[:, 2]))
+    inside = torch.from_numpy(np.abs(latitude) < 54)
+    assert torch.allclose(charts.fuse(charts.project(field))[inside], field[inside], atol=1e-6)
+
+
+def test_windows_show_no_seam_for_a_model_that_darkens_their_edges():
+    """What a window's edge does wrong hardly counts: feathered weights."""
+    charts = charts_of(Windows, HEIGHT)
+    images = torch.ones(charts.count, 1, 1, *charts.size)
+    images[..., :2] = images[..., -2:] = 0
+    fused = charts.fuse(images).unflatten(0, (HEIGHT, 2 * HEIGHT))[:, :, 0, 0]
+    assert fused.min() > 0.97
