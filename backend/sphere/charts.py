@@ -19,10 +19,13 @@ from .equirectangular import direction, directions
 from .icosphere import VIEW_FOV, frequency_for, icosphere, view_rotations
 from .noise import EquirectangularCells, WhiteNoise, cells_of_view
 from .operators import SparseOperator, between_scattered, from_equirectangular, from_plane
+from .sampling import tangent_views
 from .views import look, rays
 
 Field = Float[Tensor, "sample frame channel"]
 Images = Float[Tensor, "chart frame channel row column"]
+Panorama = Float[Tensor, "channel height width"]
+Picture = Float[Tensor, "channel rows columns"]
 
 _DEGREE = 4
 _TO_VIEW, _TO_SPHERE = 28, 72
@@ -77,8 +80,12 @@ class Charts(ABC):
         """White noise of unit variance in each chart; charts that overlap see the same."""
 
     @abstractmethod
-    def rays(self, chart: int, scale: int) -> Float[np.ndarray, "row column 3"]:
-        """Unit vectors in scene space through the pixels of an image ``scale`` times as fine as the chart."""
+    def rays(self, chart: int) -> Float[np.ndarray, "row column 3"]:
+        """Unit vectors in scene space through the middles of the chart's pixels."""
+
+    @abstractmethod
+    def picture(self, chart: int, panorama: Panorama) -> Picture:
+        """A panorama, some times as fine as the equirectangular latents, as the chart shows it; as many times as fine."""
 
 
 class TangentViews(Charts):
@@ -149,12 +156,16 @@ class TangentViews(Charts):
                 noise[view, frame] = of_view.sums(fine).T.reshape(channels, *self.size)
         return noise
 
-    def rays(self, chart: int, scale: int) -> Float[np.ndarray, "row column 3"]:
+    def rays(self, chart: int) -> Float[np.ndarray, "row column 3"]:
         """See ``Charts``."""
-        return _view_rays(view_rotations()[chart], scale * self.size[0])
+        return _view_rays(view_rotations()[chart], self.size[0])
+
+    def picture(self, chart: int, panorama: Panorama) -> Picture:
+        """See ``Charts``."""
+        return _perspective(panorama, view_rotations()[chart])
 
     def _all_rays(self) -> Float[np.ndarray, "pixel 3"]:
-        return np.concatenate([self.rays(view, 1).reshape(-1, 3) for view in range(self.count)])
+        return np.concatenate([self.rays(view).reshape(-1, 3) for view in range(self.count)])
 
 
 class SeparateViews(Charts):
@@ -167,7 +178,7 @@ class SeparateViews(Charts):
     @property
     def samples(self) -> Float[np.ndarray, "sample 3"]:
         """The pixels of all views."""
-        return np.concatenate([self.rays(view, 1).reshape(-1, 3) for view in range(self.count)])
+        return np.concatenate([self.rays(view).reshape(-1, 3) for view in range(self.count)])
 
     def project(self, field: Field) -> Images:
         """See ``Charts``."""
@@ -189,9 +200,13 @@ class SeparateViews(Charts):
         """The same that ``TangentViews`` shows, which is the best case for views that know nothing of each other."""
         return self._views.noise(white, frames, channels)
 
-    def rays(self, chart: int, scale: int) -> Float[np.ndarray, "row column 3"]:
+    def rays(self, chart: int) -> Float[np.ndarray, "row column 3"]:
         """See ``Charts``."""
-        return self._views.rays(chart, scale)
+        return self._views.rays(chart)
+
+    def picture(self, chart: int, panorama: Panorama) -> Picture:
+        """See ``Charts``."""
+        return self._views.picture(chart, panorama)
 
 
 class Windows(Charts):
@@ -298,15 +313,24 @@ class Windows(Charts):
                 noise[cap - 2, frame] = of_cap.sums(fine).T.reshape(channels, side, side)
         return noise
 
-    def rays(self, chart: int, scale: int) -> Float[np.ndarray, "row column 3"]:
+    def rays(self, chart: int) -> Float[np.ndarray, "row column 3"]:
         """See ``Charts``."""
-        side = scale * self.size[0]
+        side = self.size[0]
         if chart >= self.count - 2:
             return _view_rays(_POLES[chart - self.count + 2], side)
         top, left = self._places()[chart]
-        latitude = np.pi / 2 - (scale * top + np.arange(side) + 0.5) * (np.pi / (scale * self.height))
-        longitude = (scale * left + np.arange(side) + 0.5) * (np.pi / (scale * self.height)) - np.pi
+        latitude = np.pi / 2 - (top + np.arange(side) + 0.5) * (np.pi / self.height)
+        longitude = (left + np.arange(side) + 0.5) * (np.pi / self.height) - np.pi
         return direction(longitude[None, :], latitude[:, None])
+
+    def picture(self, chart: int, panorama: Panorama) -> Picture:
+        """See ``Charts``."""
+        if chart >= self.count - 2:
+            return _perspective(panorama, _POLES[chart - self.count + 2])
+        scale = panorama.shape[1] // self.height
+        top, left = self._places()[chart]
+        rows = panorama[:, scale * top : scale * (top + self.size[0])]
+        return rows.roll(-scale * left, dims=2)[..., : scale * self.size[1]].contiguous()
 
     def _places(self) -> list[tuple[int, int]]:
         """Upper left corner of each window."""
@@ -339,9 +363,13 @@ class WholePanorama(Windows):
         image = torch.stack([cells.noise(white, frame, channels) for frame in range(frames)], dim=1)
         return self.project(image)
 
-    def rays(self, chart: int, scale: int) -> Float[np.ndarray, "row column 3"]:
+    def rays(self, chart: int) -> Float[np.ndarray, "row column 3"]:
         """See ``Charts``."""
-        return directions(scale * self.height)
+        return directions(self.height)
+
+    def picture(self, chart: int, panorama: Panorama) -> Picture:
+        """The panorama itself."""
+        return panorama
 
 
 _WINDOWS_AROUND = 8
@@ -359,6 +387,13 @@ def charts_of(family: type[Charts], height: int) -> Charts:
 
 def _samples(images: Images) -> Field:
     return images.permute(0, 3, 4, 1, 2).flatten(0, 2)
+
+
+def _perspective(panorama: Panorama, R_scene_from_view: Float[np.ndarray, "3 3"]) -> Picture:
+    """One of the square views, a quarter of the panorama wide."""
+    side = panorama.shape[2] // 4
+    rotation = torch.from_numpy(R_scene_from_view).to(panorama)
+    return tangent_views(panorama, rotation[None], side, side, float(VIEW_FOV))[0]
 
 
 def _view_rays(

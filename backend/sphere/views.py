@@ -9,12 +9,15 @@ from jaxtyping import Float
 from .equirectangular import sample
 
 
+def plane(width: int, height: int, fov: float) -> tuple[Float[np.ndarray, " width"], Float[np.ndarray, " height"]]:
+    """Where a picture's columns and rows lie on the plane z = 1: x and y of pixel centres; ``fov`` as for ``rays``."""
+    focal = width / 2 / np.tan(fov / 2)
+    return (np.arange(width) + 0.5 - width / 2) / focal, (np.arange(height) + 0.5 - height / 2) / focal
+
+
 def rays(width: int, height: int, fov: float) -> Float[np.ndarray, "height width 3"]:
     """Rays (with z = 1) through the pixel centres, OpenCV camera; ``fov`` is horizontal, in radians."""
-    focal = width / 2 / np.tan(fov / 2)
-    x = (np.arange(width) + 0.5 - width / 2) / focal
-    y = (np.arange(height) + 0.5 - height / 2) / focal
-    return np.stack([*np.meshgrid(x, y), np.ones((height, width))], axis=-1).astype(np.float32)
+    return np.stack([*np.meshgrid(*plane(width, height, fov)), np.ones((height, width))], axis=-1).astype(np.float32)
 
 
 def look(longitude: float, latitude: float) -> Float[np.ndarray, "3 3"]:
@@ -34,6 +37,9 @@ def tangent_view(
     fov: float,
     oversampling: int = 4,
 ) -> Float[np.ndarray, "rows columns 3"]:
-    """The perspective picture of a panorama; each pixel the mean of ``oversampling``² bilinear samples (box filter)."""
+    """The perspective picture of a panorama; each pixel the mean of ``oversampling``² bilinear samples (box filter).
+
+    For a picture or two without torch; ``sampling.tangent_views`` chooses its own oversampling, and is faster for many.
+    """
     fine = rays(width * oversampling, height * oversampling, fov) @ R_scene_from_view.T
     return cv2.resize(sample(image, fine, cv2.INTER_LINEAR), (width, height), interpolation=cv2.INTER_AREA)

@@ -58,7 +58,7 @@ def test_views_that_overlap_see_the_same_noise(in_views):
     """As far as their pixels cover the same ground; noise of their own would agree nowhere."""
     views = charts_of(TangentViews, HEIGHT)
     assert isinstance(views, TangentViews)
-    rays = [views.rays(view, 1).reshape(-1, 3) for view in range(views.count)]
+    rays = [views.rays(view).reshape(-1, 3) for view in range(views.count)]
     flat = in_views.permute(0, 3, 4, 1, 2).flatten(1, 2).flatten(2)
     agreement = []
     for other in range(1, views.count):

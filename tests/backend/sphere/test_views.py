@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from cyclorama.backend.sphere.equirectangular import direction, directions
-from cyclorama.backend.sphere.views import look, rays, tangent_view
+from cyclorama.backend.sphere.views import look, plane, rays, tangent_view
 
 HEIGHT = 128
 VIEWS = {
@@ -65,3 +65,8 @@ def test_a_pixel_is_the_mean_of_all_it_covers():
     coarse = tangent_view(noise, look(3, 0.4), 16, 12, 1.2, oversampling=8)
     fine = tangent_view(noise, look(3, 0.4), 128, 96, 1.2, oversampling=1)
     np.testing.assert_allclose(coarse, fine.reshape(12, 8, 16, 8, 3).mean(axis=(1, 3)), atol=1e-5)
+
+
+def test_rays_pass_through_the_points_of_the_plane():
+    x, y = plane(31, 20, 1.1)
+    np.testing.assert_allclose(rays(31, 20, 1.1)[7], np.stack([x, np.full(31, y[7]), np.ones(31)], axis=-1), atol=1e-7)
