@@ -12,13 +12,16 @@ from ..bridge.settings import PanoramaTo4D
 BESIDE_THE_FILE = "//"
 """Blender's sign for the folder of the .blend."""
 
-RECIPE_SETTINGS: tuple[str, ...] = tuple(field.name for field in fields(PanoramaTo4D) if field.name != "strokes")
-"""The recipe's settings that are simple values; strokes are drawn, not typed."""
+_DRAWN = ("strokes", "regions")
+
+RECIPE_SETTINGS: tuple[str, ...] = tuple(field.name for field in fields(PanoramaTo4D) if field.name not in _DRAWN)
+"""The recipe's settings that are simple values; strokes and regions are drawn, not typed."""
 
 _PATH = {"PATH_SUPPORTS_BLEND_RELATIVE"}
 """Options of a path that may start with ``//``."""
 
 _IN_BLENDER: dict[str, dict] = {
+    "memory": {"name": "Memory (GB)", "precision": 1, "step": 100},
     "fps": {"name": "Frame Rate"},
     "mask": {"name": "Motion Mask", "subtype": "FILE_PATH", "options": _PATH},
     "strength": {"name": "Motion Strength", "soft_max": 3.0},
@@ -42,7 +45,7 @@ def _recipe_properties() -> dict:
 
 def _property(setting: Field, hint: typing.Any):
     kind, meta = typing.get_args(hint)
-    limits = {"min": meta.ge, "max": meta.le}
+    limits = {"min": meta.ge, "max": meta.le, "maxlen": meta.max_length}
     arguments = {
         "name": setting.name.replace("_", " ").title(),
         "description": meta.description,
@@ -51,6 +54,9 @@ def _property(setting: Field, hint: typing.Any):
         **{name: limit for name, limit in limits.items() if limit is not None},
         **_IN_BLENDER.get(setting.name, {}),
     }
+    if typing.get_origin(kind) is typing.Literal:
+        items = [(value, *meta.extra[value]) for value in typing.get_args(kind)]
+        return bpy.props.EnumProperty(items=items, **arguments)
     return _KINDS[kind](**arguments)
 
 

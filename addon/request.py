@@ -43,6 +43,8 @@ def recipe_settings(settings: GenerateSettings) -> PanoramaTo4D:
     values: dict[str, Any] = {name: _value(getattr(settings, name)) for name in RECIPE_SETTINGS}
     if settings.mask:
         values["mask"] = str(_absolute(settings.mask))
+    if settings.checkpoint.startswith(BESIDE_THE_FILE):  # what else is a path we cannot tell from a hub id
+        values["checkpoint"] = str(_absolute(settings.checkpoint))
     return checked(PanoramaTo4D(**values))
 
 

@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
 import os
 import signal
 import sys
 from pathlib import Path
-from typing import Annotated, Any, get_type_hints
+from typing import Annotated
 
 import tyro
-from tyro.constructors import PrimitiveConstructorSpec
 
 from ..bridge.errors import CycloramaError
 from ..bridge.memory import peak_bytes
-from ..bridge.settings import PanoramaTo4D, Stroke, checked
 from . import __version__
+from .options import Options, chosen
 
 STOPPED = 130
 """Exit code after Ctrl-C, as shells have it."""
@@ -49,46 +47,12 @@ def main(arguments: list[str] | None = None) -> None:
         sys.exit(STOPPED)
 
 
-def _stroke(words: list[str]) -> Stroke:
-    numbers = [float(word) for word in words[0].split(",")]
-    if len(numbers) != 5:
-        raise ValueError(f"five numbers are needed, {len(numbers)} given")
-    return Stroke(*numbers)
-
-
-_STROKE = PrimitiveConstructorSpec(
-    nargs=1,
-    metavar="LON,LAT,DLON,DLAT,SPEED",
-    instance_from_str=_stroke,
-    is_instance=lambda value: isinstance(value, Stroke),
-    str_from_instance=lambda stroke: [",".join(f"{number:g}" for number in dataclasses.astuple(stroke))],
-)
-
-
-def _options() -> Any:
-    """``PanoramaTo4D`` with what tyro needs beside it: help from the descriptions, and ``--stroke`` repeatable."""
-    hints = get_type_hints(PanoramaTo4D, include_extras=True)
-    fields = []
-    for field in dataclasses.fields(PanoramaTo4D):
-        kind = hints[field.name]
-        described = next(meta.description for meta in kind.__metadata__ if getattr(meta, "description", None))
-        if field.name == "strokes":
-            repeated = tyro.conf.UseAppendAction[tuple[Annotated[Stroke, _STROKE], ...]]
-            option = Annotated[repeated, tyro.conf.arg(help=described, name="stroke")]
-        else:
-            option = Annotated[kind.__origin__, tyro.conf.arg(help=described)]
-        fields.append((field.name, option, dataclasses.field(default=field.default)))
-    return dataclasses.make_dataclass("Options", fields, frozen=True)
-
-
-Options = _options()
-
-
 def make(
     panorama: tyro.conf.Positional[Path],
     output: Annotated[Path, tyro.conf.arg(aliases=["-o"])],
     settings: tyro.conf.OmitArgPrefixes[Options],  # pyright: ignore[reportInvalidTypeForm]
     overwrite: tyro.conf.FlagCreatePairsOff[bool] = False,
+    preview: Annotated[Path | None, tyro.conf.arg(metavar="FILE")] = None,
 ) -> None:
     """Make a moving 3D scene of a 360° panorama (JPEG, PNG, WebP, HDR or EXR, twice as wide as high).
 
@@ -96,13 +60,17 @@ def make(
         panorama: the panorama.
         output: the scene to make, a folder that ends in .cyclorama.
         overwrite: replace a scene that is there.
+        preview: a picture file (WebP, JPEG, PNG) that always shows how far the video model is.
     """
-    from .recipes.panorama_to_4d import STAGES, panorama_to_4d  # only here: other commands start faster
+    from .recipes.panorama_to_4d import panorama_to_4d, stages  # only here: other commands start faster
+    from .recipes.preview import PreviewFile
+    from .recipes.progress import unseen
     from .terminal import ProgressDisplay
 
-    chosen = checked(PanoramaTo4D(**{field.name: getattr(settings, field.name) for field in _fields()}))
-    with ProgressDisplay(STAGES) as progress:
-        info = panorama_to_4d(panorama, output.absolute(), chosen, progress, overwrite=overwrite)
+    asked = chosen(settings)
+    show = PreviewFile(preview.absolute()) if preview else unseen
+    with ProgressDisplay(stages(asked)) as progress:
+        info = panorama_to_4d(panorama, output.absolute(), asked, progress, overwrite=overwrite, show=show)
     for note in info.notes:
         print(f"note: {note}")
     seconds = sum(progress.clock.seconds.values())
@@ -110,10 +78,6 @@ def make(
         f"{output}: {info.frame_count} frames of {info.static_count:,} static and {info.moving_count:,} moving "
         f"Gaussians, in {seconds:.1f} s with at most {peak_bytes() / 1e9:.2f} GB of memory"
     )
-
-
-def _fields() -> tuple[dataclasses.Field, ...]:
-    return dataclasses.fields(PanoramaTo4D)
 
 
 def inspect(

@@ -137,7 +137,7 @@ def costs(height: int, console: Console) -> None:
 
 def main() -> None:
     """Print the tables."""
-    arguments = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    arguments = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     arguments.add_argument("--width", type=int, default=4096, help="of the panorama, pixels")
     height = arguments.parse_args().width // 16
     console = Console()

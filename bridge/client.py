@@ -77,7 +77,7 @@ class Client:
     def drain(self) -> list[messages.Reply | messages.Event]:
         """All that came since the last call, oldest first, each ``Welcome`` included. Never blocks.
 
-        Of ``Progress`` that nobody fetched only the newest is kept.
+        Of a job's ``Progress`` and ``Preview`` that nobody fetched only the newest is kept.
         """
         with self._lock:
             arrived = list(self._inbox)
@@ -227,8 +227,9 @@ class Client:
             waiting.put(message)
         elif not isinstance(message, messages.Pong) and not _answers_ping(message):
             with self._lock:
-                if self._inbox and _supersedes(message, self._inbox[-1]):
-                    self._inbox.pop()
+                outdated = next((earlier for earlier in self._inbox if _supersedes(message, earlier)), None)
+                if outdated is not None:
+                    self._inbox.remove(outdated)
                 self._inbox.append(message)
 
     def _empty_outbox(self, socket: zmq.Socket) -> None:
@@ -257,8 +258,12 @@ def _send_now(socket: zmq.Socket, header: bytes) -> bool:
     return True
 
 
-def _supersedes(message: messages.Reply | messages.Event, last: messages.Reply | messages.Event) -> bool:
-    return isinstance(message, messages.Progress) and isinstance(last, messages.Progress) and message.job == last.job
+def _supersedes(message: messages.Reply | messages.Event, earlier: messages.Reply | messages.Event) -> bool:
+    return (
+        isinstance(message, messages.Progress | messages.Preview)
+        and isinstance(earlier, type(message))
+        and message.job == earlier.job
+    )
 
 
 def _answers_ping(message: messages.Reply | messages.Event) -> bool:

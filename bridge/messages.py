@@ -13,11 +13,13 @@ from msgspec import Meta
 
 from .settings import PanoramaTo4D
 
-PROTOCOL = 1
+PROTOCOL = 2
 """Version of these messages; both ends must have the same."""
 
 MAX_HEADER_BYTES = 1 << 20
 """A longer header is refused before it is decoded."""
+
+MAX_PREVIEW_BYTES = 1 << 18
 
 HELLO_FIRST = "hello-first"
 """Code of ``Refused`` for a client the backend does not know: it was started anew since the last ``Welcome``."""
@@ -143,6 +145,18 @@ class Progress(Message, frozen=True):
     seconds_left: float = -1.0
 
 
+class Preview(Message, frozen=True):
+    """What is being made, as it looks after ``step`` of ``total`` in the job's stage.
+
+    ``picture``: a small equirectangular frame, as a WebP file.
+    """
+
+    job: str
+    step: int
+    total: int
+    picture: Annotated[bytes, Meta(max_length=MAX_PREVIEW_BYTES)]
+
+
 class Done(Message, frozen=True):
     """The scene package lies at ``scene``. ``seconds`` by stage; ``peak_bytes``: memory high-water of the worker."""
 
@@ -168,7 +182,7 @@ class Cancelled(Message, frozen=True):
 
 
 Request = Hello | Ping | Generate | Cancel | Status | Shutdown
-Event = Progress | Done | Failed | Cancelled
+Event = Progress | Preview | Done | Failed | Cancelled
 Reply = Welcome | Pong | Accepted | Refused | Jobs
 AnyMessage = Request | Reply | Event
 

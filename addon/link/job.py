@@ -31,6 +31,8 @@ class Job:
     fraction: float = 0.0
     seconds_left: float = -1.0
     """Below 0 while unknown."""
+    preview: bytes = b""
+    """The newest picture of what is being made, a WebP file; empty while there is none."""
     cancelling: bool = False
     """The artist asked it to stop."""
     error: CycloramaError | None = None
@@ -96,6 +98,8 @@ class Job:
         if isinstance(message, messages.Progress):
             self.state, self.stage = "running", message.stage
             self.fraction, self.seconds_left = message.fraction, message.seconds_left
+        elif isinstance(message, messages.Preview):
+            self.preview = message.picture
         elif isinstance(message, messages.Done):
             self.state, self.fraction, self.package = "done", 1.0, Path(message.scene)
             self.seconds, self.peak_bytes = message.seconds, message.peak_bytes

@@ -12,6 +12,7 @@ from ..operators.generate import CYCLORAMA_OT_generate
 from ..operators.import_scene import CYCLORAMA_OT_import_scene
 from ..operators.setup_render import CYCLORAMA_OT_setup_render
 from ..stage import playback
+from . import thumbnail
 from .sentences import draw_error, draw_sentence, time_left
 
 
@@ -74,6 +75,9 @@ def _draw_progress(layout: bpy.types.UILayout, job: Job) -> None:
     row.scale_y = 1.3
     row.progress(factor=job.fraction, text=_progress_text(job))
     row.operator(CYCLORAMA_OT_cancel.bl_idname, text="", icon="CANCEL")
+    icon = thumbnail.icon(job.preview)
+    if icon:
+        layout.template_icon(icon_value=icon, scale=8.0)
 
 
 def _progress_text(job: Job) -> str:
@@ -104,6 +108,17 @@ def _draw_complaint(layout: bpy.types.UILayout, context: bpy.types.Context) -> N
         draw_sentence(layout.box(), context, complaint, icon="ERROR")
 
 
+def _draw_settings(layout: bpy.types.UILayout, context: bpy.types.Context, groups: tuple) -> None:
+    """The settings, one column for each group."""
+    layout.use_property_split = True
+    layout.use_property_decorate = False
+    layout.enabled = not link.working()
+    for group in groups:
+        column = layout.column(align=True)
+        for name in group:
+            column.prop(context.scene.cyclorama, name)
+
+
 class CYCLORAMA_PT_settings(_Panel, bpy.types.Panel):
     """How the scene moves, and how far things are."""
 
@@ -113,18 +128,36 @@ class CYCLORAMA_PT_settings(_Panel, bpy.types.Panel):
 
     def draw(self, context: bpy.types.Context) -> None:
         """Draw it."""
-        layout = self.layout
-        layout.use_property_split = True
-        layout.use_property_decorate = False
-        layout.enabled = not link.working()
-        settings = context.scene.cyclorama
-        for group in _GROUPS:
-            column = layout.column(align=True)
-            for name in group:
-                column.prop(settings, name)
+        _draw_settings(self.layout, context, _SETTINGS)
 
 
-_GROUPS = (("frames", "fps"), ("mask",), ("strength", "seed"), ("eye_height", "far_distance"), ("width",))
+_SETTINGS = (
+    ("animator",),
+    ("frames", "fps"),
+    ("mask",),
+    ("strength", "seed"),
+    ("eye_height", "far_distance"),
+    ("width",),
+)
+
+
+class CYCLORAMA_PT_video_model(_Panel, bpy.types.Panel):
+    """The video model, where one animates."""
+
+    bl_label = "Video Model"
+    bl_parent_id = "CYCLORAMA_PT_settings"
+
+    @classmethod
+    def poll(cls, context: bpy.types.Context) -> bool:
+        """Whether a video model is to animate the panorama."""
+        return context.scene.cyclorama.animator == "panoramic"
+
+    def draw(self, context: bpy.types.Context) -> None:
+        """Draw it."""
+        _draw_settings(self.layout, context, _VIDEO_MODEL)
+
+
+_VIDEO_MODEL = (("model", "checkpoint"), ("prompt",), ("steps", "memory"))
 
 
 class CYCLORAMA_PT_render(_Panel, bpy.types.Panel):
@@ -139,11 +172,12 @@ class CYCLORAMA_PT_render(_Panel, bpy.types.Panel):
         self.layout.operator(CYCLORAMA_OT_setup_render.bl_idname, icon="RESTRICT_RENDER_OFF")
 
 
-_CLASSES = (CYCLORAMA_PT_generate, CYCLORAMA_PT_settings, CYCLORAMA_PT_render)
+_CLASSES = (CYCLORAMA_PT_generate, CYCLORAMA_PT_settings, CYCLORAMA_PT_video_model, CYCLORAMA_PT_render)
 
 
 def register() -> None:
     """Show the tab."""
+    thumbnail.register()
     for cls in _CLASSES:
         bpy.utils.register_class(cls)
 
@@ -152,3 +186,4 @@ def unregister() -> None:
     """Take it away."""
     for cls in reversed(_CLASSES):
         bpy.utils.unregister_class(cls)
+    thumbnail.unregister()

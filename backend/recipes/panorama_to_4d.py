@@ -1,7 +1,6 @@
-"""Panorama to 4D, the embedded way: no weights, no GPU.
+"""Panorama to 4D: 4K4DGen's way, with or without its models.
 
-read -> animate (flow on the sphere) -> depth (skyline) -> lift (direct) -> package. The order and the hand-overs are
-those of 4K4DGen; its models come in at the same places.
+read -> depth (skyline) -> animate (flow on the sphere, or a video model: ``motion.py``) -> lift (direct) -> package.
 """
 
 from __future__ import annotations
@@ -14,17 +13,25 @@ from ...bridge.scene import PREVIEW, Generator, SceneInfo, frame_name
 from ...bridge.scene_writer import SceneWriter
 from ...bridge.settings import PanoramaTo4D
 from .. import __version__
-from ..animate.advection import animate
-from ..animate.flow import Field, Mask, drift, steady, stroke_flow
 from ..depth.skyline import skyline_distance
 from ..lift.direct import DirectLift
 from ..sphere.panorama import DepthVideo, Panorama, PanoramaVideo
-from ..sphere.pictures import read_mask, read_panorama, write_exr, write_preview
-from ..sphere.skyline import Layout, parse, propose
-from .progress import Report, silent
+from ..sphere.pictures import read_panorama, write_exr, write_preview
+from ..sphere.skyline import parse, propose
+from .motion import flow_motion, model_motion
+from .progress import Report, Show, silent, unseen
 
-STAGES = {"read": 0.02, "depth": 0.12, "animate": 0.50, "lift": 0.19, "write": 0.17}
-"""Stage -> its usual share of the time (measured at 1024 x 512, 24 frames)."""
+_FLOW_STAGES = {"read": 0.02, "depth": 0.12, "animate": 0.50, "lift": 0.19, "write": 0.17}
+"""Measured at 1024 x 512, 24 frames."""
+
+_MODEL_STAGES = {
+    **{"read": 0.01, "depth": 0.01, "model": 0.02, "animate": 0.86, "decode": 0.08, "lift": 0.01, "write": 0.01}
+}
+
+
+def stages(settings: PanoramaTo4D) -> dict[str, float]:
+    """The recipe's stages in their order, each with its usual share of the time."""
+    return _MODEL_STAGES if settings.animator == "panoramic" else _FLOW_STAGES
 
 
 def panorama_to_4d(
@@ -34,11 +41,14 @@ def panorama_to_4d(
     report: Report = silent,
     *,
     overwrite: bool = False,
+    show: Show = unseen,
 ) -> SceneInfo:
     """Make the package ``output`` of a panorama file.
 
     Args:
-        report: hears of every step; raises ``Cancelled`` to stop. Nothing is left behind then.
+        report: hears of every step; raises ``Cancelled`` to stop. Nothing of the package is left behind then; a video
+            model goes on where it was stopped when the same is asked for again.
+        show: is given small pictures of what a video model is making.
 
     Raises:
         CycloramaError: bad input, or ``output`` cannot be written.
@@ -46,7 +56,6 @@ def panorama_to_4d(
     with SceneWriter(output, overwrite) as writer:
         report("read", 0, 1)
         panorama = read_panorama(panorama_path, settings.width, lambda done, rows: report("read", done, rows + 1))
-        mask = read_mask(Path(settings.mask), panorama) if settings.mask else None
         report("read", 1, 1)
 
         report("depth", 0, 2)
@@ -57,38 +66,28 @@ def panorama_to_4d(
         depth = DepthVideo(distance[None])
         report("depth", 2, 2)
 
-        flow = _flow(panorama, layout, mask, settings)
-        steps = 2 * settings.frames
-        video = animate(panorama, flow, settings.frames, settings.fps, lambda step: report("animate", step, steps))
+        if settings.animator == "panoramic":
+            motion = model_motion(panorama, propose(layout), settings, report, show)
+        else:
+            motion = flow_motion(panorama, propose(layout), settings, report)
+        video = motion.video
 
         report("lift", 0, 1)
         lift = DirectLift(video, depth)
         report("lift", 1, 1)
 
         _write(writer, lift, video, depth, report)
-        return writer.finish(
+        info = writer.finish(
             generator=Generator("cyclorama", __version__, "panorama_to_4d", dataclasses.asdict(settings)),
             seed=settings.seed,
-            frame_rate=settings.fps,
-            frame_count=settings.frames,
-            loops=True,
-            notes=tuple(_notes(panorama)),
+            models=motion.models,
+            frame_rate=video.frame_rate,
+            frame_count=len(video.frames),
+            loops=motion.loops,
+            notes=(*_notes(panorama), *motion.notes),
         )
-
-
-def _flow(panorama: Panorama, layout: Layout, mask: Mask | None, settings: PanoramaTo4D) -> Field:
-    """The flow of the strokes inside the mask; what is not given is proposed."""
-    proposed = propose(layout)
-    if settings.strokes and mask is None:
-        region = (proposed.sky + proposed.water).clip(0, 1)
-        flow = stroke_flow(region, settings.strokes) * steady(panorama.image, region)[..., None]
-    elif mask is not None and settings.strokes:
-        flow = stroke_flow(mask, settings.strokes)
-    else:
-        water = proposed.water if mask is None else proposed.water * mask
-        sky = proposed.sky if mask is None else mask - water  # what is painted and no water drifts like a sky
-        flow = drift(sky, water, panorama.image, settings.eye_height, settings.seed)
-    return flow * settings.strength
+    motion.safe()
+    return info
 
 
 def _write(writer: SceneWriter, lift: DirectLift, video: PanoramaVideo, depth: DepthVideo, report: Report) -> None:

@@ -1,16 +1,27 @@
-"""How a recipe tells what it is doing, and hears that it should stop."""
+"""How a recipe tells what it is doing and shows what it makes, and hears that it should stop."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
 
+import numpy as np
+from jaxtyping import UInt8
+
 Report = Callable[[str, int, int], None]
 """``report(stage, step, total)``: called at least once a second by a recipe; raises ``Cancelled`` to stop it."""
 
 
+Show = Callable[[UInt8[np.ndarray, "height width 3"]], None]
+"""``show(picture)``: takes a preview of what is being made, equirectangular, sRGB; may be called at any time."""
+
+
 def silent(stage: str, step: int, total: int) -> None:
     """A ``Report`` that listens to nobody."""
+
+
+def unseen(picture: UInt8[np.ndarray, "height width 3"]) -> None:
+    """A ``Show`` at which nobody looks."""
 
 
 class Clock:

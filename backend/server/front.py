@@ -157,6 +157,8 @@ class Front:
         elif isinstance(heard, messages.Progress):
             job.progress = heard
             self._wire.send(job.client, heard)
+        elif isinstance(heard, messages.Preview):
+            self._wire.send(job.client, heard)
         else:
             self._end(job, heard)
 

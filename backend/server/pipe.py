@@ -23,7 +23,7 @@ class Ready(msgspec.Struct, frozen=True, tag=True):
 
 
 ToWorker = messages.Generate | messages.Cancel
-FromWorker = Ready | messages.Progress | messages.Done | messages.Failed | messages.Cancelled
+FromWorker = Ready | messages.Progress | messages.Preview | messages.Done | messages.Failed | messages.Cancelled
 
 
 class Pipe(Generic[_In]):

@@ -19,6 +19,8 @@ from pathlib import Path
 from typing import Protocol
 
 import msgspec
+import numpy as np
+from jaxtyping import UInt8
 
 from ...bridge import messages
 from ...bridge.address import backend_folder
@@ -26,7 +28,7 @@ from ...bridge.errors import Cancelled, CycloramaError
 from ...bridge.memory import peak_bytes
 from ...bridge.scene_writer import discard_partial
 from ...bridge.settings import PanoramaTo4D
-from ..recipes.progress import Clock, Report
+from ..recipes.progress import Clock, Report, Show
 from .device import device_name
 from .lock import FileLock
 from .pipe import FromWorker, Pipe, Ready, ToWorker
@@ -37,6 +39,7 @@ LAST_SECONDS = 2.0
 
 _PREDECESSOR_SECONDS = 10.0
 _REPORT_SECONDS = 0.1
+_PREVIEW_SECONDS = 0.5
 
 log = logging.getLogger(__name__)
 
@@ -45,7 +48,7 @@ class RunRecipe(Protocol):
     """Writes the package ``output``; raises CycloramaError, and ``Cancelled`` out of ``report``."""
 
     def __call__(
-        self, panorama: Path, output: Path, settings: PanoramaTo4D, report: Report, /, *, overwrite: bool
+        self, panorama: Path, output: Path, settings: PanoramaTo4D, report: Report, /, *, overwrite: bool, show: Show
     ) -> object:
         """Run it."""
         ...
@@ -53,16 +56,16 @@ class RunRecipe(Protocol):
 
 @dataclass(frozen=True)
 class Recipe:
-    """What a job runs, and its stages with their usual shares of the time (see ``Clock``)."""
+    """What a job runs, and for its settings the stages with their usual shares of the time (see ``Clock``)."""
 
     run: RunRecipe
-    stages: Mapping[str, float]
+    stages: Callable[[PanoramaTo4D], Mapping[str, float]]
 
 
 def _panorama_to_4d() -> Recipe:
-    from ..recipes.panorama_to_4d import STAGES, panorama_to_4d
+    from ..recipes.panorama_to_4d import panorama_to_4d, stages
 
-    return Recipe(panorama_to_4d, STAGES)
+    return Recipe(panorama_to_4d, stages)
 
 
 Recipes = Mapping[type, Callable[[], Recipe]]
@@ -140,9 +143,16 @@ class Worker:
         log.info("Job %s: %r -> %r, %s", asked.job, asked.panorama, asked.output, asked.settings)
         try:
             recipe = self._recipes[type(asked.settings)]()
-            clock = Clock(recipe.stages)
-            report = self._reporter(asked.job, clock)
-            recipe.run(Path(asked.panorama), Path(asked.output), asked.settings, report, overwrite=asked.overwrite)
+            clock = Clock(recipe.stages(asked.settings))
+            herald = _Herald(asked.job, clock, self._tell, lambda: self._unwanted(asked.job))
+            recipe.run(
+                Path(asked.panorama),
+                Path(asked.output),
+                asked.settings,
+                herald.report,
+                overwrite=asked.overwrite,
+                show=herald.show,
+            )
         except Cancelled:
             return messages.Cancelled(job=asked.job)
         except CycloramaError as error:
@@ -153,32 +163,56 @@ class Worker:
             return _failure(asked.job, error)
         return messages.Done(job=asked.job, scene=asked.output, seconds=clock.seconds, peak_bytes=peak_bytes())
 
-    def _reporter(self, job: str, clock: Clock) -> Report:
-        """A ``Report`` that tells the server at most ten times a second, but always a stage's first and last step."""
-        told_stage, told_at = "", 0.0
-
-        def report(stage: str, step: int, total: int) -> None:
-            nonlocal told_stage, told_at
-            if self._server_gone or self._cancelled_job == job:
-                raise Cancelled
-            fraction, seconds_left = clock.advance(stage, step, total)
-            now = time.monotonic()
-            if stage == told_stage and step < total and now - told_at < _REPORT_SECONDS:
-                return
-            told_stage, told_at = stage, now
-            self._tell(
-                messages.Progress(
-                    job=job, stage=stage, step=step, total=total, fraction=fraction, seconds_left=seconds_left
-                )
-            )
-
-        return report
+    def _unwanted(self, job: str) -> bool:
+        return self._server_gone or self._cancelled_job == job
 
     def _tell(self, message: FromWorker) -> None:
         try:
             self._server.send(message)
         except OSError:
             self._server_gone = True  # ``_listen`` sees it too and ends the process
+
+
+class _Herald:
+    """A job's ``Report`` and ``Show``: tells the server, but not too often.
+
+    Args:
+        tell: sends to the server.
+        unwanted: whether the job shall stop.
+    """
+
+    def __init__(self, job: str, clock: Clock, tell: Callable[[FromWorker], None], unwanted: Callable[[], bool]):
+        self._job = job
+        self._clock = clock
+        self._tell = tell
+        self._unwanted = unwanted
+        self._stage, self._step, self._total = "", 0, 0
+        self._reported_at, self._shown_at = 0.0, -_PREVIEW_SECONDS
+
+    def report(self, stage: str, step: int, total: int) -> None:
+        """At most ten times a second, but always a stage's first and last step."""
+        if self._unwanted():
+            raise Cancelled
+        fraction, seconds_left = self._clock.advance(stage, step, total)
+        is_new = stage != self._stage
+        self._stage, self._step, self._total = stage, step, total
+        now = time.monotonic()
+        if is_new or step >= total or now - self._reported_at >= _REPORT_SECONDS:
+            self._reported_at = now
+            self._tell(
+                messages.Progress(
+                    job=self._job, stage=stage, step=step, total=total, fraction=fraction, seconds_left=seconds_left
+                )
+            )
+
+    def show(self, picture: UInt8[np.ndarray, "height width 3"]) -> None:
+        """At most twice a second."""
+        now = time.monotonic()
+        if now - self._shown_at >= _PREVIEW_SECONDS:
+            from ..recipes.preview import small_webp  # only here: OpenCV is slow to import
+
+            self._shown_at = now
+            self._tell(messages.Preview(job=self._job, step=self._step, total=self._total, picture=small_webp(picture)))
 
 
 def _failure(job: str, error: Exception) -> messages.Failed:

@@ -85,7 +85,7 @@ class Charts(ABC):
 
     @abstractmethod
     def picture(self, chart: int, panorama: Panorama) -> Picture:
-        """A panorama, some times as fine as the equirectangular latents, as the chart shows it; as many times as fine."""
+        """What the chart shows of a panorama, as many times as fine as it as the panorama is as the latents."""
 
 
 class TangentViews(Charts):

@@ -23,6 +23,14 @@ def test_progress_is_taken_in():
     assert (job.state, job.stage, job.fraction, job.seconds_left) == ("running", "animate", 0.3, 7.0)
 
 
+def test_the_newest_preview_is_kept_and_ends_nothing():
+    job = _told()
+    for picture in (b"first", b"second"):
+        job.hear(messages.Preview(job="a", step=1, total=4, picture=picture))
+    job.hear(messages.Preview(job="b", step=1, total=4, picture=b"of another job"))
+    assert (job.preview, job.ended) == (b"second", False)
+
+
 def test_after_its_end_nothing_changes_a_job():
     job = _told()
     job.hear(messages.Cancelled(job="a"))

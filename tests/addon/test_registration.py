@@ -6,7 +6,7 @@ import pytest
 import cyclorama
 
 OPERATORS = ("generate", "cancel", "import_scene", "setup_render", "start_backend", "stop_backend")
-PANELS = ("CYCLORAMA_PT_generate", "CYCLORAMA_PT_settings", "CYCLORAMA_PT_render")
+PANELS = ("CYCLORAMA_PT_generate", "CYCLORAMA_PT_settings", "CYCLORAMA_PT_video_model", "CYCLORAMA_PT_render")
 
 
 def _traces() -> tuple:
@@ -55,6 +55,12 @@ def test_operators_are_known_and_explained(addon, name):
 def test_panels_are_in_the_sidebar(addon, name):
     panel = getattr(bpy.types, name)
     assert (panel.bl_space_type, panel.bl_region_type, panel.bl_category) == ("VIEW_3D", "UI", "Cyclorama")
+
+
+@pytest.mark.parametrize(("animator", "shown"), [("flow", False), ("panoramic", True)])
+def test_the_video_model_is_shown_only_where_one_animates(addon, animator, shown):
+    bpy.context.scene.cyclorama.animator = animator
+    assert bpy.types.CYCLORAMA_PT_video_model.poll(bpy.context) == shown
 
 
 def test_polls_with_nothing_generated_yet(addon):

@@ -24,8 +24,9 @@ def settings(addon) -> GenerateSettings:
     return bpy.context.scene.cyclorama
 
 
-def test_every_setting_but_the_strokes_is_in_the_panel(settings):
-    assert set(RECIPE_SETTINGS) == {field.name for field in dataclasses.fields(PanoramaTo4D)} - {"strokes"}
+def test_every_setting_but_what_is_drawn_is_in_the_file(settings):
+    drawn = {"strokes", "regions"}
+    assert set(RECIPE_SETTINGS) == {field.name for field in dataclasses.fields(PanoramaTo4D)} - drawn
     assert set(RECIPE_SETTINGS) <= set(settings.bl_rna.properties.keys())
 
 
@@ -33,11 +34,17 @@ def test_every_setting_but_the_strokes_is_in_the_panel(settings):
 def test_a_setting_is_declared_once(settings, name):
     kind, meta, default = _declared(name)
     shown = settings.bl_rna.properties[name]
+    choices = typing.get_args(kind)
     assert shown.description == meta.description
-    assert shown.type == {int: "INT", float: "FLOAT", str: "STRING"}[kind]
-    assert shown.default == pytest.approx(default)
-    if kind is not str:
+    assert shown.type == ("ENUM" if choices else {int: "INT", float: "FLOAT", str: "STRING"}[kind])
+    if kind in (int, float):
+        assert shown.default == pytest.approx(default)
         assert (shown.hard_min, shown.hard_max) == pytest.approx((meta.ge, meta.le))
+    else:
+        assert shown.default == default
+    if choices:
+        items = {item.identifier: (item.name, item.description) for item in shown.enum_items}
+        assert items == meta.extra and set(items) == set(choices)
     assert not shown.is_animatable
 
 
@@ -53,6 +60,26 @@ def test_a_request_carries_what_was_set(settings, tmp_path):
     assert asked.panorama == str(PANORAMA)
     assert asked.output == str(tmp_path / "scenes" / "sunset.cyclorama")
     assert asked.settings == PanoramaTo4D(frames=12, strength=0.35)
+
+
+def test_every_choice_reaches_the_request(settings):
+    settings.animator, settings.model, settings.agreement = "panoramic", "animate-anything", "views"
+    settings.checkpoint, settings.prompt, settings.memory = "someone/weights", "Wölkchen ziehen", 23.5
+    asked = recipe_settings(settings)
+    assert (asked.animator, asked.model, asked.agreement) == ("panoramic", "animate-anything", "views")
+    assert (asked.checkpoint, asked.prompt, asked.memory) == ("someone/weights", "Wölkchen ziehen", 23.5)
+
+
+def test_weights_beside_the_file_are_found(settings, tmp_path):
+    bpy.ops.wm.save_as_mainfile(filepath=str(tmp_path / "shot.blend"))
+    settings = bpy.context.scene.cyclorama
+    settings.checkpoint = "//weights"
+    assert recipe_settings(settings).checkpoint == str(tmp_path / "weights")
+
+
+def test_a_prompt_is_cut_where_the_backend_would_refuse_it(settings):
+    settings.prompt = "w" * 2000
+    assert recipe_settings(settings).prompt == "w" * 1000
 
 
 def test_a_scene_that_is_there_already_is_never_overwritten(settings, tmp_path):

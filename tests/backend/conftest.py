@@ -7,6 +7,22 @@ import numpy as np
 import pytest
 
 
+@pytest.fixture(scope="session", autouse=True)
+def one_thread():
+    """Networks as tiny as the tests' are no faster on more, and much slower where others compute too."""
+    import torch  # only here, as below
+
+    torch.set_num_threads(1)
+
+
+@pytest.fixture(autouse=True)
+def same_chance():
+    """The same random numbers in every run."""
+    import torch
+
+    torch.manual_seed(0)
+
+
 def write_picture(path: Path, pixels: np.ndarray, kind: str = "uint8", tile: int = 0) -> Path:
     """(height, width, channels), 0..1 or of the type that ``kind`` names, as stored in the file. Returns ``path``."""
     import OpenImageIO as oiio  # noqa: N813 (only here: tests of the server process go without)

@@ -164,7 +164,10 @@ def spoiled(name: str, panorama: Path, picture) -> tuple[list[object], str]:
     if name == "stroke beyond the sphere":
         return [panorama, "--stroke", "190,30,10,0,2"], "'strokes"
     return {
-        "no frames": ([panorama, "--frames", 0], "'frames'"),
+        "less than no frames": ([panorama, "--frames", -1], "'frames'"),
+        "box too wide": ([panorama, "--region", "box=0,0,400,10"], "'regions[0].box.width'"),
+        "preview of no format": ([panorama, "--preview", folder / "a.gif"], "a.gif"),
+        "preview nowhere": ([panorama, "--preview", folder / "none" / "a.png"], "none"),
         "NaN fps": ([panorama, "--fps", "nan"], "'fps'"),
     }[name]
 
@@ -172,7 +175,8 @@ def spoiled(name: str, panorama: Path, picture) -> tuple[list[object], str]:
 BAD = [
     *("not 2:1", "no image", "truncated EXR", "truncated PNG", "0 bytes", "missing", "NaN", "infinite"),
     *("mask of another size", "black mask", "stroke outside the mask", "stroke without length"),
-    *("stroke beyond the sphere", "no frames", "NaN fps"),
+    *("stroke beyond the sphere", "less than no frames", "NaN fps"),
+    *("box too wide", "preview of no format", "preview nowhere"),
 ]
 
 
@@ -220,6 +224,8 @@ def test_an_output_that_cannot_be_written_is_named(panorama):
         (["make", "a.exr", "-o", "b", "--frames", "many"], "frames"),
         (["make", "a.exr", "-o", "b", "--stroke", "1,2,3,4"], "stroke"),
         (["make", "a.exr", "-o", "b", "--stroke", "1,2,3,4,fast"], "stroke"),
+        (["make", "a.exr", "-o", "b", "--model", "gpt"], "animate-anything"),
+        (["make", "a.exr", "-o", "b", "--region", "box=1,2,3"], "four numbers, 3 given"),
         (["make", "a.exr", "-o", "b", "--colour", "green"], "colour"),
         (["inspect"], "required"),
     ],
@@ -244,6 +250,10 @@ def test_help_names_every_command_and_setting():
     helped = run("make", "--help").stdout
     for option in ("--frames", "--fps", "--mask", "--stroke", "--seed", "--width", "--overwrite", "LON,LAT,DLON,DLAT"):
         assert option in helped, option
+    for option in ("--animator", "--model", "--checkpoint", "--agreement", "--prompt", "--memory", "--preview"):
+        assert option in helped, option
+    for said in ("{flow,panoramic}", "svd: Moves by itself", "--steps", "--spherical-steps", "--region", "mask=FILE"):
+        assert said in helped, said
 
 
 # Stopping

@@ -4,9 +4,10 @@ import msgspec
 import pytest
 
 from cyclorama.bridge import messages
-from cyclorama.bridge.settings import PanoramaTo4D, Stroke
+from cyclorama.bridge.settings import Box, PanoramaTo4D, Region, Stroke
 
-SETTINGS = PanoramaTo4D(frames=8, mask="/m.png", strokes=(Stroke(1, 2, 3, 4, 5),), seed=7)
+REGIONS = (Region(mask="/r.png", prompt="Wölkchen"), Region(box=Box(170, 80, 40, 30), strength=1.5))
+SETTINGS = PanoramaTo4D(frames=8, mask="/m.png", strokes=(Stroke(1, 2, 3, 4, 5),), regions=REGIONS, seed=7)
 REQUESTS = (
     messages.Hello(request="r", client="Blender 5.2"),
     messages.Ping(request="r"),
@@ -22,6 +23,7 @@ ANSWERS = (
     messages.Refused(request="r", code="c", sentence="s", hint="h"),
     messages.Jobs(request="r", jobs=(messages.JobState(job="j-1", state="running", stage="lift", fraction=0.5),)),
     messages.Progress(job="j-1", stage="lift", step=3, total=9, fraction=0.3, seconds_left=12.5),
+    messages.Preview(job="j-1", step=3, total=9, picture=bytes(range(256))),
     messages.Done(job="j-1", scene="/o.cyclorama", seconds={"lift": 2.0}, peak_bytes=1 << 33),
     messages.Failed(job="j-1", code="c", sentence="s", hint="h"),
     messages.Cancelled(job="j-1"),
@@ -63,6 +65,11 @@ NO_REQUESTS = {
     "endless path": msgspec.msgpack.encode(GENERATE | {"output": "/" + "o" * 5000}),
     "setting out of range": msgspec.msgpack.encode(GENERATE | {"settings": {"frames": -1}}),
     "setting of another type": msgspec.msgpack.encode(GENERATE | {"settings": {"frames": "many"}}),
+    "setting that is no choice": msgspec.msgpack.encode(GENERATE | {"settings": {"model": "gpt"}}),
+    "region of nothing": msgspec.msgpack.encode(GENERATE | {"settings": {"regions": [{"prompt": "clouds"}]}}),
+    "region beyond the sphere": msgspec.msgpack.encode(
+        GENERATE | {"settings": {"regions": [{"box": {"longitude": 0, "latitude": 0, "width": 361, "height": 1}}]}}
+    ),
     "too many strokes": msgspec.msgpack.encode(
         GENERATE | {"settings": {"strokes": [msgspec.to_builtins(SETTINGS.strokes[0])] * 257}}
     ),
@@ -73,6 +80,12 @@ NO_REQUESTS = {
 def test_what_is_no_request_raises_one_kind_of_error(header):
     with pytest.raises(msgspec.DecodeError):
         messages.decode_request(header)
+
+
+def test_a_preview_that_is_too_large_is_refused():
+    preview = messages.Preview(job="j", step=1, total=2, picture=bytes(messages.MAX_PREVIEW_BYTES + 1))
+    with pytest.raises(msgspec.DecodeError):
+        messages.decode_reply(messages.encode(preview))
 
 
 def test_the_request_of_a_message_that_is_not_understood_can_still_be_named():

@@ -2,13 +2,15 @@
 
 import dataclasses
 import math
+import typing
 
 import pytest
 
 from cyclorama.bridge.errors import CycloramaError
-from cyclorama.bridge.settings import PanoramaTo4D, Stroke, checked
+from cyclorama.bridge.settings import Box, PanoramaTo4D, Region, Stroke, checked
 
 STROKE = Stroke(10, 20, 30, -40, 5)
+BOX = Box(longitude=170, latitude=80, width=360, height=40)
 FIELDS = [field.name for field in dataclasses.fields(PanoramaTo4D)]
 
 
@@ -17,15 +19,48 @@ def test_the_defaults_are_allowed():
 
 
 def test_allowed_settings_stay_as_they_are():
-    settings = PanoramaTo4D(1000, 240.0, "/m.png", (STROKE, STROKE), 10.0, 0.1, 10_000.0, 8192, 2**31 - 1)
+    settings = PanoramaTo4D(
+        animator="panoramic",
+        model="animate-anything",
+        checkpoint="someone/weights",
+        agreement="views",
+        prompt="w" * 1000,
+        steps=200,
+        spherical_steps=0,
+        memory=4096.0,
+        frames=1000,
+        fps=240.0,
+        mask="/m.png",
+        regions=(Region(mask="/r.png", prompt="clouds", strength=10.0), Region(box=BOX)) * 16,
+        strokes=(STROKE, STROKE),
+        strength=10.0,
+        eye_height=0.1,
+        far_distance=10_000.0,
+        width=8192,
+        seed=2**31 - 1,
+    )
     assert checked(settings) == settings
 
 
 @pytest.mark.parametrize(
     ("name", "value"),
     [
-        *(("frames", value) for value in (0, -1, 1001, 10**20, 1.5)),
-        *(("fps", value) for value in (0, 0.5, 241, math.nan, math.inf)),
+        *(("animator", value) for value in ("", "Flow", 1)),
+        ("model", "gpt"),
+        ("agreement", "none"),
+        ("checkpoint", "c" * 4097),
+        ("prompt", "w" * 1001),
+        *(("steps", value) for value in (0, 201)),
+        *(("spherical_steps", value) for value in (-1, 201)),
+        *(("memory", value) for value in (-0.1, math.nan, math.inf)),
+        ("regions", (Region(box=BOX),) * 33),
+        *(("regions", (Region(box=BOX, **part),)) for part in ({"strength": 10.1}, {"prompt": "w" * 1001})),
+        *(
+            ("regions", (Region(box=dataclasses.replace(BOX, **part)),))
+            for part in ({"width": 361}, {"height": math.nan})
+        ),
+        *(("frames", value) for value in (-1, 1001, 10**20, 1.5)),
+        *(("fps", value) for value in (-1, -0.1, 241, math.nan, math.inf)),
         *(("strength", value) for value in (-0.1, 10.1, math.nan, math.inf, -math.inf)),
         *(("eye_height", value) for value in (0, -1.6, 1001, math.nan)),
         *(("far_distance", value) for value in (9, 10_001, math.nan)),
@@ -47,6 +82,24 @@ def test_a_setting_out_of_range_is_named(name, value):
 def test_the_stroke_that_is_off_is_named_with_its_part():
     with pytest.raises(CycloramaError, match=r"strokes\[1\]\.latitude"):
         checked(PanoramaTo4D(strokes=(STROKE, dataclasses.replace(STROKE, latitude=-91))))
+
+
+def test_the_region_that_is_off_is_named_with_its_part():
+    with pytest.raises(CycloramaError, match=r"regions\[1\]\.box\.latitude"):
+        checked(PanoramaTo4D(regions=(Region(box=BOX), Region(box=dataclasses.replace(BOX, latitude=91)))))
+
+
+@pytest.mark.parametrize(("parts", "said"), [({}, "has neither"), ({"mask": "/m.png", "box": BOX}, "not both")])
+def test_a_region_is_either_painted_or_a_box(parts, said):
+    with pytest.raises(ValueError, match=f"A region needs a box or a mask, (and )?{said}"):
+        Region(**parts)
+
+
+@pytest.mark.parametrize("name", ["animator", "model", "agreement"])
+def test_every_choice_has_a_name_and_a_description(name):
+    kind, meta = typing.get_args(typing.get_type_hints(PanoramaTo4D, include_extras=True)[name])
+    assert list(meta.extra) == list(typing.get_args(kind))
+    assert all(name and said for name, said in meta.extra.values())
 
 
 @pytest.mark.parametrize("name", FIELDS)

@@ -162,14 +162,20 @@ def test_text_that_is_not_unicode_is_refused_before_it_is_sent(client):
     assert caught.value.code == "text-not-unicode"
 
 
-def test_of_unread_progress_only_the_newest_is_kept(client, host):
+def test_of_unread_progress_and_previews_only_the_newest_are_kept(client, host):
     client.request(messages.Status())
     client.drain()
-    for step in range(100):
+    for step in range(100):  # another thread than the server's, but nothing else is sent now
         progress = messages.Progress(job="j", stage="lift", step=step, total=100, fraction=0)
-        host.server.send(client._identity, progress)  # another thread than the server's, but nothing else is sent now
-    until(lambda: client._inbox and client._inbox[-1].step == 99)
-    assert [message.step for message in client.drain()] == [99]
+        host.server.send(client._identity, progress)
+        host.server.send(client._identity, messages.Preview(job="j", step=step, total=100, picture=b"w" * 10_000))
+    host.server.send(client._identity, messages.Preview(job="other", step=7, total=100, picture=b"w"))
+    until(lambda: client._inbox and client._inbox[-1].job == "other")
+    assert [(type(message), message.job, message.step) for message in client.drain()] == [
+        (messages.Progress, "j", 99),
+        (messages.Preview, "j", 99),
+        (messages.Preview, "other", 7),
+    ]
 
 
 NO_MESSAGES = {

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from cyclorama.backend.recipes import panorama_to_4d as recipe
-from cyclorama.backend.recipes.panorama_to_4d import STAGES, panorama_to_4d
+from cyclorama.backend.recipes.panorama_to_4d import panorama_to_4d, stages
 from cyclorama.backend.recipes.progress import Clock
 from cyclorama.backend.sphere.equirectangular import latitudes
 from cyclorama.backend.sphere.lattice import Lattice
@@ -234,10 +234,10 @@ def test_every_stage_is_reported_to_its_end_in_its_order(panorama, output):
     report, heard = cancel_at(10_000)
     panorama_to_4d(panorama, output, SHORT, report)
     order = list(dict.fromkeys(stage for stage, _, _ in heard))
-    assert sorted(order) == sorted(STAGES)
+    assert sorted(order) == sorted(stages(SHORT))
     assert [stage for stage, step, total in heard if step == total] == order
-    assert sum(STAGES.values()) == pytest.approx(1)
-    clock = Clock(STAGES)
+    assert sum(stages(SHORT).values()) == pytest.approx(1)
+    clock = Clock(stages(SHORT))
     fractions = [clock.advance(*each)[0] for each in heard]
     assert fractions == sorted(fractions) and fractions[-1] == pytest.approx(1)
 

@@ -46,6 +46,16 @@ def test_progress_grows_ends_whole_and_is_not_told_too_often(backend, asker):
     assert len(progress) < 100
 
 
+def test_previews_are_told_but_not_too_often(backend, asker):
+    asker.generate("shows")
+    told = []
+    until(lambda: told.extend(asker.client.drain()) or any(isinstance(message, messages.Done) for message in told))
+    previews = [message for message in told if isinstance(message, messages.Preview)]
+    assert [preview.step for preview in previews][-1] == 1 and len(previews) <= 2
+    assert all(preview.picture[:4] == b"RIFF" and preview.picture[8:12] == b"WEBP" for preview in previews)
+    assert previews[-1].total == 2 and len(previews[-1].picture) <= messages.MAX_PREVIEW_BYTES
+
+
 def test_jobs_wait_for_each_other(backend, asker):
     asker.generate("endless", "first")
     asker.generate("quick", "second")

@@ -6,6 +6,8 @@ import sys
 import time
 from pathlib import Path
 
+import numpy as np
+
 from cyclorama.backend.server import worker
 from cyclorama.bridge.address import backend_folder
 from cyclorama.bridge.errors import CycloramaError
@@ -13,7 +15,7 @@ from cyclorama.bridge.scene_writer import SceneWriter
 from cyclorama.bridge.settings import PanoramaTo4D
 
 
-def quick(output, report):
+def quick(output, report, show):
     print("this must not reach the server's pipe")
     os.write(1, b"neither must this")
     assert not sys.stdin.read()
@@ -23,47 +25,59 @@ def quick(output, report):
     output.mkdir()
 
 
-def endless(output, report):
+def endless(output, report, show):
     for step in itertools.count():
         report("animate", step, 1_000_000)
         time.sleep(0.02)
 
 
-def deaf(output, report):
+def deaf(output, report, show):
     report("animate", 0, 1)
     while True:
         time.sleep(0.1)
 
 
-def refuses(output, report):
+def shows(output, report, show):
+    report("animate", 0, 2)
+    for shade in range(100):
+        show(np.full((256, 512, 3), shade, np.uint8))
+    time.sleep(0.6)
+    report("animate", 1, 2)
+    noise = np.random.default_rng(0).integers(0, 256, (1024, 2048, 3), dtype=np.uint8)
+    show(noise)  # as hard to compress as can be
+    output.mkdir()
+
+
+def refuses(output, report, show):
     raise CycloramaError("panorama-not-2-to-1", "wide.exr is not twice as wide as high.", "Crop it.")
 
 
-def hungry(output, report):
+def hungry(output, report, show):
     raise MemoryError
 
 
-def broken(output, report):
+def broken(output, report, show):
     raise ZeroDivisionError("a fault in a recipe")
 
 
-def dies(output, report):
+def dies(output, report, show):
     report("depth", 0, 1)
     os._exit(3)
 
 
-TOYS = {toy.__name__: toy for toy in (quick, endless, deaf, refuses, hungry, broken, dies)}
+TOYS = {toy.__name__: toy for toy in (quick, endless, deaf, shows, refuses, hungry, broken, dies)}
 
 
-def play(panorama, output, settings, report, *, overwrite):
+def play(panorama, output, settings, report, *, overwrite, show):
     """Keeps a partial package as long as it runs, and a list of all runs."""
     with (backend_folder() / "runs").open("a") as runs:
         runs.write(f"{panorama.name}\n")
     with SceneWriter(output, overwrite):
-        TOYS[panorama.name](output, report)
+        TOYS[panorama.name](output, report, show)
 
 
 if __name__ == "__main__":
     with Path(backend_folder() / "workers").open("a") as workers:
         workers.write(f"{os.getpid()}\n")
-    worker.main({PanoramaTo4D: lambda: worker.Recipe(play, {"depth": 0.1, "animate": 0.8, "write": 0.1})})
+    shares = {"depth": 0.1, "animate": 0.8, "write": 0.1}
+    worker.main({PanoramaTo4D: lambda: worker.Recipe(play, lambda settings: shares)})

@@ -1,0 +1,1 @@
+"""Perspective video diffusion models, each behind the protocol in ``protocol.py``."""

@@ -1,0 +1,56 @@
+"""The families of video models that a user can name, and their usual checkpoints."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+from platformdirs import user_data_path
+
+
+@dataclass(frozen=True)
+class Family:
+    """A kind of video model.
+
+    Attributes:
+        name: as in ``--model``.
+        checkpoint: hub id of its usual checkpoint, "" when it has none there.
+        how_to_get: what to do for a checkpoint when the hub has none, "" otherwise.
+    """
+
+    name: str
+    checkpoint: str = ""
+    how_to_get: str = ""
+
+
+FAMILIES: dict[str, Family] = {
+    family.name: family
+    for family in (
+        Family("svd", "stabilityai/stable-video-diffusion-img2vid"),
+        Family(
+            "animate-anything",
+            how_to_get="Unpack animate_anything_svd_v1.0 from the project's page and pass its folder as --checkpoint.",
+        ),
+        Family("wan", "Wan-AI/Wan2.2-TI2V-5B-Diffusers"),
+        Family("tiny", how_to_get="Make one with: python tests/tiny_checkpoints.py FOLDER"),
+    )
+}
+
+LICENCES = {
+    "stabilityai/stable-video-diffusion-img2vid": "stable-video-diffusion-nc-community",  # not for commercial use
+    "stabilityai/stable-video-diffusion-img2vid-xt": "stable-video-diffusion-nc-community",
+    "Wan-AI/Wan2.2-TI2V-5B-Diffusers": "apache-2.0",
+    "Wan-AI/Wan2.1-I2V-14B-480P-Diffusers": "apache-2.0",
+}
+"""Of known checkpoints, for copies that come without their model card."""
+
+
+def licence_of(checkpoint: str) -> str:
+    """Licence of a hub id, "" if it is not known here."""
+    return LICENCES.get(checkpoint, "")
+
+
+def models_folder() -> Path:
+    """Where checkpoints lie that were not fetched from the hub: $CYCLORAMA_MODELS, or a folder of the user's."""
+    return Path(os.environ.get("CYCLORAMA_MODELS") or user_data_path("cyclorama", appauthor=False) / "models")

@@ -1,0 +1,122 @@
+"""The settings as options of the command line: derived from their declaration, and what one writes for the others.
+
+A stroke or a region is one word of the shell; ``tyro`` shows what a ``ValueError`` says about it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import astuple, field, fields, make_dataclass
+from typing import Annotated, Any, get_args, get_type_hints
+
+import tyro
+from msgspec import Meta
+from tyro.constructors import PrimitiveConstructorSpec
+
+from ..bridge.settings import Box, PanoramaTo4D, Region, Stroke, checked
+
+
+def _stroke(words: list[str]) -> Stroke:
+    numbers = [float(word) for word in words[0].split(",")]
+    if len(numbers) != 5:
+        raise ValueError(f"five numbers are needed, {len(numbers)} given")
+    return Stroke(*numbers)
+
+
+_STROKE = PrimitiveConstructorSpec(
+    nargs=1,
+    metavar="LON,LAT,DLON,DLAT,SPEED",
+    instance_from_str=_stroke,
+    is_instance=lambda value: isinstance(value, Stroke),
+    str_from_instance=lambda stroke: [",".join(f"{number:g}" for number in astuple(stroke))],
+)
+
+
+_REGION_PARTS = ("box", "mask", "strength", "prompt")
+
+
+def _region(words: list[str]) -> Region:
+    """``"box=LON,LAT,WIDTH,HEIGHT; strength=1.5; prompt=…"`` in any order, or ``mask=FILE`` for the box."""
+    parts: dict[str, str] = {}
+    for part in words[0].split(";"):
+        name, equals, value = (piece.strip() for piece in part.partition("="))
+        if not equals or name not in _REGION_PARTS:
+            raise ValueError(f"{part.strip()!r} is none of " + ", ".join(f"{name}=" for name in _REGION_PARTS))
+        if name in parts:
+            raise ValueError(f"{name}= is given twice")
+        parts[name] = value
+    return Region(
+        mask=parts.get("mask", ""),
+        box=_box(parts["box"]) if "box" in parts else None,
+        prompt=parts.get("prompt", ""),
+        strength=_number(parts.get("strength", "1"), "strength"),
+    )
+
+
+def _box(numbers: str) -> Box:
+    words = numbers.split(",")
+    if len(words) != 4:
+        raise ValueError(f"box= needs four numbers, {len(words)} given")
+    return Box(*(_number(word, "box") for word in words))
+
+
+def _number(word: str, what: str) -> float:
+    try:
+        return float(word)
+    except ValueError:
+        raise ValueError(f"{what}= needs numbers, {word.strip()!r} is none") from None
+
+
+def _region_in_words(region: Region) -> str:
+    box = region.box and ",".join(f"{number:g}" for number in astuple(region.box))
+    return f"{f'box={box}' if box else f'mask={region.mask}'}; strength={region.strength:g}; prompt={region.prompt}"
+
+
+_REGION = PrimitiveConstructorSpec(
+    nargs=1,
+    metavar='"box=LON,LAT,WIDTH,HEIGHT; strength=1; prompt=TEXT"',
+    instance_from_str=_region,
+    is_instance=lambda value: isinstance(value, Region),
+    str_from_instance=lambda region: [_region_in_words(region)],
+)
+
+_REPEATED: dict[str, tuple[str, Any, str]] = {
+    "strokes": ("stroke", Annotated[Stroke, _STROKE], ""),
+    "regions": (
+        "region",
+        Annotated[Region, _REGION],
+        ". A box has its middle and size in degrees; mask=FILE stands for a painted region. "
+        "Strength and prompt may be left out",
+    ),
+}
+"""Settings that hold many: the option that adds one, its type, and what its help says beside the description."""
+
+
+def _options() -> Any:
+    """``PanoramaTo4D`` with what tyro needs beside it: help from the descriptions, and repeatable options."""
+    hints = get_type_hints(PanoramaTo4D, include_extras=True)
+    options = []
+    for setting in fields(PanoramaTo4D):
+        kind, meta = get_args(hints[setting.name])
+        if setting.name in _REPEATED:
+            name, item, more = _REPEATED[setting.name]
+            kind = tyro.conf.UseAppendAction[tuple[item, ...]]
+            option = Annotated[kind, tyro.conf.arg(help=meta.description + more, name=name)]
+        else:
+            option = Annotated[kind, tyro.conf.arg(help=_described(meta))]
+        options.append((setting.name, option, field(default=setting.default)))
+    return make_dataclass("Options", options, frozen=True)
+
+
+def _described(meta: Meta) -> str:
+    """The description of a setting, and of its choices where it has some."""
+    choices = "; ".join(f"{value}: {said}" for value, (_name, said) in (meta.extra or {}).items())
+    return f"{meta.description}. {choices}" if choices else meta.description or ""
+
+
+Options = _options()
+"""The options of the command line: ``PanoramaTo4D``, field by field."""
+
+
+def chosen(options: Any) -> PanoramaTo4D:
+    """The settings that ``Options`` ask for. Raises ``CycloramaError`` for one that is out of its range."""
+    return checked(PanoramaTo4D(**{field.name: getattr(options, field.name) for field in fields(PanoramaTo4D)}))

@@ -1,0 +1,84 @@
+"""The options of the command line become settings, and what cannot be one is named."""
+
+import pytest
+import tyro
+
+from cyclorama.backend.options import Options, chosen
+from cyclorama.bridge.errors import CycloramaError
+from cyclorama.bridge.settings import Box, PanoramaTo4D, Region, Stroke
+
+
+def understood(*words: str) -> PanoramaTo4D:
+    return chosen(tyro.cli(Options, args=words))
+
+
+def test_without_options_the_settings_are_the_recipe_s():
+    assert understood() == PanoramaTo4D()
+
+
+def test_choices_texts_and_numbers_are_taken():
+    words = ("--animator", "panoramic", "--model", "animate-anything", "--agreement", "views", "--prompt", "a gale")
+    assert understood(*words, "--memory", "23.5", "--steps", "8", "--spherical-steps", "0") == PanoramaTo4D(
+        animator="panoramic",
+        model="animate-anything",
+        agreement="views",
+        prompt="a gale",
+        memory=23.5,
+        steps=8,
+        spherical_steps=0,
+    )
+
+
+def test_regions_and_strokes_are_taken_in_their_order():
+    settings = understood(
+        *("--region", "box=170,-30.5,40,20; strength=1.5; prompt=boats rock, x = 3"),
+        *("--region", "prompt=clouds;mask=my clouds.png", "--stroke", "-10,20,30,0,5"),
+    )
+    assert settings == PanoramaTo4D(
+        regions=(
+            Region(box=Box(170, -30.5, 40, 20), strength=1.5, prompt="boats rock, x = 3"),
+            Region(mask="my clouds.png", prompt="clouds"),
+        ),
+        strokes=(Stroke(-10, 20, 30, 0, 5),),
+    )
+
+
+@pytest.mark.parametrize(
+    ("region", "said"),
+    [
+        ("box=1,2,3", "four numbers, 3 given"),
+        ("box=1,2,3,wide", "'wide' is none"),
+        ("mask=a.png; strength=much", "'much' is none"),
+        ("mask=a.png; colour=green", "'colour=green' is none of"),
+        ("clouds.png", "'clouds.png' is none of"),
+        ("", "'' is none of"),
+        ("mask=a.png; mask=b.png", "mask= is given twice"),
+        ("mask=a.png; box=1,2,3,4", "not both"),
+        ("prompt=clouds", "has neither"),
+        ("mask=", "has neither"),
+    ],
+)
+def test_what_is_no_region_is_said(capsys, region, said):
+    with pytest.raises(SystemExit) as ended:
+        understood("--region", region)
+    assert ended.value.code == 2
+    printed = capsys.readouterr()
+    assert said in " ".join((printed.out + printed.err).replace("│", "").split())
+
+
+@pytest.mark.parametrize(
+    ("words", "named"),
+    [
+        (("--region", "box=0,0,nan,10"), "'regions[0].box.width'"),
+        (("--region", "mask=a.png", "--region", "mask=a.png; strength=11"), "'regions[1].strength'"),
+        (("--prompt", "w" * 1001), "'prompt'"),
+        (("--memory", "inf"), "'memory'"),
+        (("--steps", "0"), "'steps'"),
+        (("--region", "mask=a.png") * 33, "'regions'"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_what_is_out_of_its_range_is_named(words, named):
+    with pytest.raises(CycloramaError) as caught:
+        understood(*words)
+    assert named in caught.value.sentence
