@@ -24,10 +24,11 @@ from rich.console import Console
 from rich.table import Table
 from scipy.spatial import KDTree
 
-from cyclorama.backend.sphere.charts import TangentViews, Windows, charts_of
+from cyclorama.backend.sphere.charts import TangentViews, charts_of
 from cyclorama.backend.sphere.icosphere import VIEW_FOV, frequency_for
 from cyclorama.backend.sphere.noise import WhiteNoise
 from cyclorama.backend.sphere.operators import SparseOperator
+from cyclorama.backend.sphere.windows import Windows
 
 FRAMES, CHANNELS = 14, 4
 REPEATS = 5

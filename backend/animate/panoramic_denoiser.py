@@ -24,9 +24,10 @@ from torch import Tensor
 
 from ...bridge.errors import CycloramaError
 from ..models.memory import is_out_of_memory
-from ..sphere.charts import Charts, Field, Images, SeparateViews, TangentViews, WholePanorama, Windows, charts_of
+from ..sphere.charts import Charts, Field, Images, SeparateViews, TangentViews, charts_of
 from ..sphere.icosphere import VIEW_FOV, frequency_for
 from ..sphere.noise import WhiteNoise
+from ..sphere.windows import WholePanorama, Windows
 from .denoisers.protocol import Conditions, Denoiser, Latents, Shot
 from .masks import mask_at, masks_in
 from .regions import MotionRegion
@@ -147,15 +148,13 @@ class PanoramicDenoiser:
         self._height = picture.shape[1] // model.scale
         side = self._height // 2
         self._noise = WhiteNoise(seed, frequency_for(VIEW_FOV / side))
-        self._still: Latents | None = None
         self._scenery: Scenery | None = None
         self._done = 0
 
     def calls(self) -> int:
         """Views that the model predicts in a whole run."""
-        return sum(
-            len(list(self._wanted(self.schedule.charts(step, self._height)))) for step in range(self.schedule.steps)
-        )
+        families = [self.schedule.charts(step, self._height) for step in range(self.schedule.steps)]
+        return sum(families.count(charts) * len(self._wanted(charts)) for charts in dict.fromkeys(families))
 
     def start(self) -> State:
         """Nothing but noise."""
@@ -237,14 +236,14 @@ class PanoramicDenoiser:
                 charts,
                 self._runs(charts, between),
                 charts.noise(self._noise, self._latent_frames, self.model.channels),
-                charts.from_equirectangular(self._still_latents(between)),
+                self._still(charts, between),
                 moving[:, None, None],
             )
         return self._scenery
 
     def _runs(self, charts: Charts, between: Callable[[], None]) -> list[Run]:
         """The model's runs, prepared; the still charts have none."""
-        wanted = list(self._wanted(charts))
+        wanted = self._wanted(charts)
         all_that_moves = masks_in(charts, self._covered())
         shots = []
         for number, (chart, region, _) in enumerate(wanted):
@@ -255,26 +254,31 @@ class PanoramicDenoiser:
         prepared = self.model.prepare(shots, self._frames, self._fps, between)
         return [Run(chart, weight, told) for (chart, _, weight), told in zip(wanted, prepared, strict=True)]
 
-    def _wanted(self, charts: Charts) -> Iterator[tuple[int, MotionRegion, Tensor]]:
+    def _wanted(self, charts: Charts) -> list[tuple[int, MotionRegion, Tensor]]:
         """Every chart with each region that moves in it, and how much that region counts at its pixels."""
         masks = [masks_in(charts, region.mask) for region in self._regions]
+        wanted = []
         for chart in range(charts.count):
             present = [(region, mask[chart]) for region, mask in zip(self._regions, masks, strict=True)]
             present = [(region, mask + 1e-4) for region, mask in present if mask.max() > _MOVES]
             together = sum((mask for _, mask in present), torch.zeros(charts.size))
-            for region, mask in present:
-                yield chart, region, mask / together
+            wanted += [(chart, region, mask / together) for region, mask in present]
+        return wanted
 
     def _covered(self) -> Float32[ndarray, "height width"]:
         return sum(region.mask for region in self._regions)  # pyright: ignore[reportReturnType]  (there is one at least)
 
-    def _still_latents(self, between: Callable[[], None]) -> Field:
-        """The still picture's latents, (pixel, frame, channel)."""
-        still = self._still
-        if still is None:
-            still = encode_panorama(self.model, self._picture, self._frames, lambda done, total: between())
-            self._still = still
-        return still.flatten(2).permute(2, 0, 1)
+    def _still(self, charts: Charts, between: Callable[[], None]) -> Field:
+        """Latents of the still picture at the samples; every chart's part is encoded as that chart shows it."""
+        if len(charts.perspectives) < charts.count:
+            tiled = encode_panorama(self.model, self._picture, self._frames, lambda done, total: between())
+            images = charts.project(charts.from_equirectangular(tiled.flatten(2).permute(2, 0, 1)))
+        else:
+            images = torch.empty(charts.count, self._latent_frames, self.model.channels, *charts.size)
+        for chart in charts.perspectives:
+            between()
+            images[chart] = self.model.encode_still(charts.picture(chart, self._picture).clamp(-1, 1), self._frames)
+        return charts.fuse(images)
 
     def _batches(self, runs: Sequence[Run]) -> Iterator[Sequence[Run]]:
         first = 0

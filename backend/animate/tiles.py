@@ -17,6 +17,9 @@ from jaxtyping import Float, Float32, Int, UInt8
 from torch import Tensor
 
 from ...bridge.errors import CycloramaError
+from ..sphere.caps import cap_share, lay_cap
+from ..sphere.charts import charts_of
+from ..sphere.windows import Windows
 from .denoisers.protocol import Denoiser, Latents
 
 WIDTH_MULTIPLE = 256
@@ -75,6 +78,10 @@ class Tiling:
         """Latents along a side of the part of a tile that counts."""
         return self.stride + self.feather
 
+    def rows_of(self, row: int) -> slice:
+        """The panorama's rows in which the tile whose blended part begins at ``row`` counts."""
+        return slice(max(row, 0), min(row + self.blended, self.rows))
+
     def tiles(self) -> Iterator[tuple[int, int]]:
         """First row and column of each tile's blended part; before 0 where it begins over the edge."""
         for row in range(0, self.rows, self.stride):
@@ -115,19 +122,24 @@ def encode_panorama(
     tiling = Tiling.of(height // scale, denoiser)
     inner = slice(tiling.context, tiling.context + tiling.blended)
     latents = torch.zeros(denoiser.latent_frames(frames), denoiser.channels, tiling.rows, tiling.columns)
-    for row, column in _reported(tiling, report):
+    done = _Counted(report, len(list(tiling.tiles())))
+    for row, column in tiling.tiles():
+        done()
         size, corner = tiling.size * scale, ((row - tiling.context) * scale, (column - tiling.context) * scale)
         rows, columns = _places(*corner, (size, size), height)
         tile = denoiser.encode_still(image[:, rows, columns], frames)
         rows, columns = _places(row, column, (tiling.blended, tiling.blended), tiling.rows)
         latents[..., rows, columns] += torch.from_numpy(tiling.weight(row, 1)) * tile[..., inner, inner].float().cpu()
+    done()
     return latents
 
 
 def decode_panorama(
     denoiser: Denoiser, latents: Latents, frames: int, report: Report = lambda done, total: None
 ) -> Float32[np.ndarray, "frame height width 3"]:
-    """The panoramic video of ``latents``: sRGB in 0..1. Takes the memory of the video and of one tile.
+    """The panoramic video of ``latents``: sRGB in 0..1. Takes the memory of the video, of one cap's, and of one tile.
+
+    The poles are decoded as the tangent views that ``sphere/caps.py`` lays over them: there the latents were made.
 
     Args:
         latents: of the whole panorama, on any device.
@@ -143,14 +155,61 @@ def decode_panorama(
     tiling = Tiling.of(latents.shape[-2], denoiser)
     inner = slice(tiling.context * scale, (tiling.context + tiling.blended) * scale)
     video = np.zeros((frames, height, width, 3), np.float32)
-    for row, column in _reported(tiling, report):
+    caps = charts_of(Windows, latents.shape[-2]).project(latents.flatten(2).permute(2, 0, 1).cpu())[-2:]
+    parts = _parts_of_plane(caps.shape[-1], denoiser)
+    under_caps = cap_share(latents.shape[-2]) == 1
+    seen = [(row, column) for row, column in tiling.tiles() if not under_caps[tiling.rows_of(row)].all()]
+    done = _Counted(report, len(seen) + 2 * len(parts) ** 2)
+    for row, column in seen:
+        done()
         rows, columns = _places(row - tiling.context, column - tiling.context, (tiling.size, tiling.size), tiling.rows)
         tile = _colours(denoiser.decode(latents[..., rows, columns], frames)[..., inner, inner])
         weight = tiling.weight(row, scale)[..., None]
         rows, columns = _places(row * scale, column * scale, weight.shape[:2], height)
         for frame, pixels in zip(video, tile, strict=True):
             frame[rows, columns] += weight * pixels
+    for pole, cap in enumerate(caps):
+        for frame, pixels in zip(video, _decode_plane(denoiser, cap, frames, parts, done), strict=True):
+            lay_cap(frame, pixels, pole)
+    done()
     return np.clip(video, 0.0, 1.0, out=video)
+
+
+def _parts_of_plane(size: int, denoiser: Denoiser) -> list[slice]:
+    """Where a square picture of ``size`` latents is cut along each side; neighbours share ``_OVERLAP`` or more."""
+    largest = min(size, max(_LARGEST_TILE // denoiser.scale, 2 * _OVERLAP))
+    count = 1 if largest == size else -(-(size - _OVERLAP) // (largest - _OVERLAP))
+    return [slice(start, start + largest) for start in np.rint(np.linspace(0, size - largest, count)).astype(int)]
+
+
+def _decode_plane(
+    denoiser: Denoiser, latents: Latents, frames: int, parts: list[slice], between: Callable[[], None]
+) -> Float32[np.ndarray, "frame size size 3"]:
+    """The video of a square picture of any size, in tiles."""
+    scale, size = denoiser.scale, latents.shape[-1] * denoiser.scale
+    along = np.stack([_trust_along(part, latents.shape[-1], scale) for part in parts])
+    along /= along.sum(axis=0)
+    video = np.zeros((frames, size, size, 3), np.float32)
+    for rows, row_weight in zip(parts, along, strict=True):
+        for columns, column_weight in zip(parts, along, strict=True):
+            between()
+            tile = _colours(denoiser.decode(latents[..., rows, columns], frames))
+            down, across = _scaled(rows, scale), _scaled(columns, scale)
+            video[:, down, across] += np.outer(row_weight[down], column_weight[across])[..., None] * tile
+    return video
+
+
+def _trust_along(part: slice, size: int, scale: int) -> Float32[np.ndarray, " pixels"]:
+    """How much a part counts at each pixel of a side, before all are made to add up to 1: nothing in its context."""
+    place = (np.arange(size * scale) + 0.5) / scale
+    from_start = np.full_like(place, np.inf) if part.start == 0 else place - part.start
+    to_end = np.full_like(place, np.inf) if part.stop == size else part.stop - place
+    inside = np.clip((np.minimum(from_start, to_end) - _OVERLAP / 4) / (_OVERLAP / 2), 0, 1)
+    return (inside * inside * (3 - 2 * inside)).astype(np.float32)
+
+
+def _scaled(part: slice, scale: int) -> slice:
+    return slice(part.start * scale, part.stop * scale)
 
 
 def preview(denoiser: Denoiser, latents: Latents, frame: int) -> UInt8[np.ndarray, "height width 3"]:
@@ -174,12 +233,15 @@ def _check(height: int, width: int) -> None:
         )
 
 
-def _reported(tiling: Tiling, report: Report) -> Iterator[tuple[int, int]]:
-    tiles = list(tiling.tiles())
-    for done, tile in enumerate(tiles):
-        report(done, len(tiles))
-        yield tile
-    report(len(tiles), len(tiles))
+class _Counted:
+    """Tells ``report``, at every call, how many parts have been done."""
+
+    def __init__(self, report: Report, total: int):
+        self._report, self._total, self._done = report, total, -1
+
+    def __call__(self) -> None:
+        self._done += 1
+        self._report(self._done, self._total)
 
 
 def _places(

@@ -44,7 +44,7 @@ class SparseOperator:
         """The field where the operator leads, in its own type; differentiable in the field."""
         features = field.shape[1:]
         weight = self.weight.to(field.dtype)
-        flat = field.reshape(self.columns, -1)
+        flat = field.reshape(self.columns, -1).contiguous()
         rows = torch.nn.functional.embedding_bag(self.index, flat, mode="sum", per_sample_weights=weight)
         return rows.reshape(-1, *features)
 

@@ -4,10 +4,11 @@ import numpy as np
 import pytest
 import torch
 
-from cyclorama.backend.sphere.charts import SeparateViews, TangentViews, WholePanorama, Windows, charts_of
+from cyclorama.backend.sphere.charts import SeparateViews, TangentViews, charts_of
 from cyclorama.backend.sphere.equirectangular import directions
 from cyclorama.backend.sphere.icosphere import VIEW_FOV
 from cyclorama.backend.sphere.operators import from_plane
+from cyclorama.backend.sphere.windows import WholePanorama, Windows
 
 from .fields import relative, waves
 

@@ -4,9 +4,10 @@ import numpy as np
 import pytest
 import torch
 
-from cyclorama.backend.sphere.charts import SeparateViews, TangentViews, Windows, charts_of
+from cyclorama.backend.sphere.charts import SeparateViews, TangentViews, charts_of
 from cyclorama.backend.sphere.icosphere import VIEW_FOV, frequency_for
 from cyclorama.backend.sphere.noise import EquirectangularCells, WhiteNoise
+from cyclorama.backend.sphere.windows import Windows
 
 HEIGHT, FRAMES, CHANNELS = 32, 40, 20
 NOISE = WhiteNoise(7, frequency_for(VIEW_FOV / (HEIGHT // 2)))
