@@ -5,15 +5,17 @@
            the predictions are made to agree (eq. 3); x' = (σ'/σ) x + (1 - σ'/σ) x̂
     then   the same in windows of the equirectangular latents, which crop instead of interpolating
 
-Beyond the paper, signal and noise travel apart. The step is linear, so x always is its signal plus σ times the noise
-it started with: only the signal, which is as smooth as the predictions are, is ever interpolated, and every view is
-shown noise of exactly unit variance (``sphere/noise.py``). What no region covers has the still picture's latents as its
-prediction, so it is the still picture at every noise level; and views in which nothing moves are not computed.
+Beyond the paper, signal and noise travel apart. The step is linear, so x is its signal plus σ times the noise it
+started with: only the signal, which is as smooth as the predictions are, is ever interpolated, and every view is shown
+noise of exactly unit variance (``sphere/noise.py``). Where the windows take over, the noise's pixels change; its
+coarser parts, which the signal has followed so far, stay. What no region covers has the still picture's latents as its
+prediction, so at every noise level it is the still picture; and views in which nothing moves are not computed.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+import gc
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -41,6 +43,9 @@ _PREVIEWS = 8
 
 _MOVES = 1 / 255
 """A view in which no mask exceeds this is still."""
+
+_SOFTEST = 8.0
+"""Where a mask is so many times less than white, the model's prediction counts as a whole."""
 
 
 @dataclass(frozen=True)
@@ -79,6 +84,10 @@ class State:
     signal: Field
 
 
+Wanted = tuple[int, MotionRegion, Float[Tensor, "row column"]]
+"""A chart, a region that moves in it, and how much the region counts at its pixels."""
+
+
 @dataclass(frozen=True)
 class Run:
     """One call of the model in each step: a chart, animated as one of the regions asks.
@@ -102,6 +111,7 @@ class Scenery:
         runs: the calls of the model.
         noise: unit white noise in each chart.
         still: latents of the still picture, at the samples.
+        resting: the same in the charts in which nothing moves, by their numbers.
         moving: (sample, 1, 1) 0..1, where something moves.
     """
 
@@ -109,6 +119,7 @@ class Scenery:
     runs: Sequence[Run]
     noise: Images
     still: Field
+    resting: Mapping[int, Latents]
     moving: Float[Tensor, "sample 1 1"]
 
 
@@ -151,9 +162,10 @@ class PanoramicDenoiser:
         self._scenery: Scenery | None = None
         self._done = 0
 
-    def calls(self) -> int:
-        """Views that the model predicts in a whole run."""
-        families = [self.schedule.charts(step, self._height) for step in range(self.schedule.steps)]
+    def calls(self, steps: int | None = None) -> int:
+        """Views that the model predicts in so many first steps, or in a whole run."""
+        steps = self.schedule.steps if steps is None else steps
+        families = [self.schedule.charts(step, self._height) for step in range(steps)]
         return sum(families.count(charts) * len(self._wanted(charts)) for charts in dict.fromkeys(families))
 
     def start(self) -> State:
@@ -179,11 +191,10 @@ class PanoramicDenoiser:
             Clean equirectangular latents, (frame, channel, height / scale, width / scale) float32.
 
         Raises:
-            CycloramaError: ``latents-not-finite``, naming the step; ``out-of-memory``.
+            CycloramaError: ``latents-not-finite``, naming the step.
         """
         state = state or self.start()
-        total = self.calls()
-        self._done = total * state.step // self.schedule.steps
+        self._done, total = self.calls(state.step), self.calls()
         while state.step < self.schedule.steps:
             scenery = self.scenery(state.step, lambda: report(self._done, total))
             clean = self.agreed(scenery, self.predictions(scenery, state, lambda: report(self._done, total)))
@@ -198,16 +209,24 @@ class PanoramicDenoiser:
         """The clean latents that the model predicts in each chart, before they are made to agree."""
         level = self.levels[state.step]
         signal = scenery.charts.project(state.signal)
-        weights = torch.zeros(len(signal))
-        clean = scenery.charts.project(scenery.still)
-        for runs in self._batches(scenery.runs):
+        clean = torch.zeros_like(signal)
+        for chart, latents in scenery.resting.items():
+            clean[chart] = latents
+        first = 0
+        while first < len(scenery.runs):
             between()
+            runs = scenery.runs[first : first + self._at_once]
             noisy = torch.stack([signal[run.chart] + level * scenery.noise[run.chart] for run in runs])
             predicted = self._predict(noisy, state.step, runs)
+            if predicted is None:
+                self._at_once = len(runs) // 2
+                gc.collect()  # what the failed call had made
+                if torch.cuda.is_available():
+                    torch.cuda.empty_cache()
+                continue
             for run, latents in zip(runs, predicted, strict=True):
-                weighted = latents * run.weight
-                clean[run.chart] = weighted if weights[run.chart] == 0 else clean[run.chart] + weighted
-                weights[run.chart] += 1
+                clean[run.chart] += latents * run.weight
+            first += len(runs)
             self._done += len(runs)
         between()
         return clean
@@ -231,33 +250,40 @@ class PanoramicDenoiser:
         charts = self.schedule.charts(step, self._height)
         if self._scenery is None or self._scenery.charts is not charts:
             self._scenery = None  # first give its memory back
+            wanted = self._wanted(charts)
+            active = {chart for chart, _, _ in wanted}
+            needed = sorted(active.union(charts.perspectives))
+            between()
+            pictures = dict(zip(needed, charts.pictures(needed, self._picture).clamp(-1, 1), strict=True))
+            still = self._still(charts, pictures, between)
+            shown = charts.project(still) if len(active) < charts.count else []
             moving = mask_at(self._covered(), charts.samples, self._height)
             self._scenery = Scenery(
                 charts,
-                self._runs(charts, between),
+                self._runs(charts, wanted, pictures, between),
                 charts.noise(self._noise, self._latent_frames, self.model.channels),
-                self._still(charts, between),
-                moving[:, None, None],
+                still,
+                {chart: latents for chart, latents in enumerate(shown) if chart not in active},
+                (moving * _SOFTEST).clamp(max=1)[:, None, None],  # the pixels are blended by the mask itself
             )
         return self._scenery
 
-    def _runs(self, charts: Charts, between: Callable[[], None]) -> list[Run]:
+    def _runs(
+        self, charts: Charts, wanted: Sequence[Wanted], pictures: Mapping[int, Tensor], between: Callable[[], None]
+    ) -> list[Run]:
         """The model's runs, prepared; the still charts have none."""
-        wanted = self._wanted(charts)
         all_that_moves = masks_in(charts, self._covered())
         shots = []
         for number, (chart, region, _) in enumerate(wanted):
-            between()
-            image = charts.picture(chart, self._picture).clamp(-1, 1)
             seed = (self._seed * 1009 + number) % 2**31
-            shots.append(Shot(image, all_that_moves[chart], region.prompt, region.strength, seed))
+            shots.append(Shot(pictures[chart], all_that_moves[chart], region.prompt, region.strength, seed))
         prepared = self.model.prepare(shots, self._frames, self._fps, between)
         return [Run(chart, weight, told) for (chart, _, weight), told in zip(wanted, prepared, strict=True)]
 
-    def _wanted(self, charts: Charts) -> list[tuple[int, MotionRegion, Tensor]]:
+    def _wanted(self, charts: Charts) -> list[Wanted]:
         """Every chart with each region that moves in it, and how much that region counts at its pixels."""
         masks = [masks_in(charts, region.mask) for region in self._regions]
-        wanted = []
+        wanted: list[Wanted] = []
         for chart in range(charts.count):
             present = [(region, mask[chart]) for region, mask in zip(self._regions, masks, strict=True)]
             present = [(region, mask + 1e-4) for region, mask in present if mask.max() > _MOVES]
@@ -268,7 +294,7 @@ class PanoramicDenoiser:
     def _covered(self) -> Float32[ndarray, "height width"]:
         return sum(region.mask for region in self._regions)  # pyright: ignore[reportReturnType]  (there is one at least)
 
-    def _still(self, charts: Charts, between: Callable[[], None]) -> Field:
+    def _still(self, charts: Charts, pictures: Mapping[int, Tensor], between: Callable[[], None]) -> Field:
         """Latents of the still picture at the samples; every chart's part is encoded as that chart shows it."""
         if len(charts.perspectives) < charts.count:
             tiled = encode_panorama(self.model, self._picture, self._frames, lambda done, total: between())
@@ -277,33 +303,28 @@ class PanoramicDenoiser:
             images = torch.empty(charts.count, self._latent_frames, self.model.channels, *charts.size)
         for chart in charts.perspectives:
             between()
-            images[chart] = self.model.encode_still(charts.picture(chart, self._picture).clamp(-1, 1), self._frames)
+            images[chart] = self.model.encode_still(pictures[chart], self._frames)
+        self._check_finite(images, f"The model {self.model.name} encoded the panorama as values that are no numbers.")
         return charts.fuse(images)
 
-    def _batches(self, runs: Sequence[Run]) -> Iterator[Sequence[Run]]:
-        first = 0
-        while first < len(runs):
-            batch = runs[first : first + self._at_once]
-            yield batch
-            first += len(batch)
-
-    def _predict(self, noisy: Tensor, step: int, runs: Sequence[Run]) -> Tensor:
+    def _predict(self, noisy: Tensor, step: int, runs: Sequence[Run]) -> Tensor | None:
+        """None: there is not enough memory for so many views, but perhaps for fewer."""
         try:
             predicted = self.model.predict(noisy, step, self.levels, [run.conditions for run in runs])
         except Exception as error:
             if not is_out_of_memory(error) or len(runs) == 1:
                 raise
-            self._at_once = len(runs) // 2
-            parts = [slice(first, first + self._at_once) for first in range(0, len(runs), self._at_once)]
-            return torch.cat([self._predict(noisy[part], step, runs[part]) for part in parts])
-        if not torch.isfinite(predicted).all():
-            raise CycloramaError(
-                "latents-not-finite",
-                f"At step {step + 1} of {self.schedule.steps} the model {self.model.name} made values that are no "
-                "numbers.",
-                "Try another seed; if it happens again, the checkpoint is damaged.",
-            )
+            return None
+        self._check_finite(
+            predicted,
+            f"At step {step + 1} of {self.schedule.steps} the model {self.model.name} made values that are no numbers.",
+        )
         return predicted
+
+    def _check_finite(self, latents: Tensor, sentence: str) -> None:
+        if not torch.isfinite(latents).all():
+            hint = "Try another seed; if it happens again, the checkpoint is damaged."
+            raise CycloramaError("latents-not-finite", sentence, hint)
 
 
 def _told_apart(regions: Sequence[MotionRegion], model: Denoiser) -> tuple[MotionRegion, ...]:

@@ -113,10 +113,15 @@ def inside_box(box: Box, height: int) -> Bool[np.ndarray, "height width"]:
 
 
 def feathered(mask: Float[np.ndarray, "height width"], degrees: float = FEATHER_DEGREES) -> Mask:
-    """``mask`` with edges that rise smoothly from zero, over ``degrees`` of arc inside it; zero stays exactly zero."""
+    """``mask`` with edges that rise smoothly from zero, over ``degrees`` of arc inside it; zero stays exactly zero.
+
+    Over less in a mask that is nowhere as deep as that, so that its middle keeps its value.
+    """
     reach = np.deg2rad(degrees)
     pixel = np.pi / len(mask)
     arc = arc_inside(mask > 0, reach + pixel)
+    if arc.max() < reach:
+        reach = max(float(arc.max()) / 2, pixel)
     ramp = np.clip((arc - np.minimum(arc, pixel) / 2) / reach, 0, 1)  # the edge lies between two pixels
     return (mask * ramp * ramp * (3 - 2 * ramp)).astype(np.float32)
 

@@ -13,11 +13,11 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from jaxtyping import Float, Float32, Int, UInt8
+from jaxtyping import Bool, Float, Float32, Int, UInt8
 from torch import Tensor
 
 from ...bridge.errors import CycloramaError
-from ..sphere.caps import cap_share, lay_cap
+from ..sphere.caps import cap_rows, cap_share, lay_cap
 from ..sphere.charts import charts_of
 from ..sphere.windows import Windows
 from .denoisers.protocol import Denoiser, Latents
@@ -78,10 +78,6 @@ class Tiling:
         """Latents along a side of the part of a tile that counts."""
         return self.stride + self.feather
 
-    def rows_of(self, row: int) -> slice:
-        """The panorama's rows in which the tile whose blended part begins at ``row`` counts."""
-        return slice(max(row, 0), min(row + self.blended, self.rows))
-
     def tiles(self) -> Iterator[tuple[int, int]]:
         """First row and column of each tile's blended part; before 0 where it begins over the edge."""
         for row in range(0, self.rows, self.stride):
@@ -135,7 +131,11 @@ def encode_panorama(
 
 
 def decode_panorama(
-    denoiser: Denoiser, latents: Latents, frames: int, report: Report = lambda done, total: None
+    denoiser: Denoiser,
+    latents: Latents,
+    frames: int,
+    report: Report = lambda done, total: None,
+    wanted: Bool[np.ndarray, "row column"] | None = None,
 ) -> Float32[np.ndarray, "frame height width 3"]:
     """The panoramic video of ``latents``: sRGB in 0..1. Takes the memory of the video, of one cap's, and of one tile.
 
@@ -145,6 +145,7 @@ def decode_panorama(
         latents: of the whole panorama, on any device.
         frames: of the video.
         report: see ``Report``.
+        wanted: latents whose pixels are needed; tiles without any are left black. All, when left out.
 
     Raises:
         CycloramaError: as ``encode_panorama``.
@@ -157,9 +158,10 @@ def decode_panorama(
     video = np.zeros((frames, height, width, 3), np.float32)
     caps = charts_of(Windows, latents.shape[-2]).project(latents.flatten(2).permute(2, 0, 1).cpu())[-2:]
     parts = _parts_of_plane(caps.shape[-1], denoiser)
-    under_caps = cap_share(latents.shape[-2]) == 1
-    seen = [(row, column) for row, column in tiling.tiles() if not under_caps[tiling.rows_of(row)].all()]
-    done = _Counted(report, len(seen) + 2 * len(parts) ** 2)
+    wanted = np.ones(latents.shape[-2:], bool) if wanted is None else wanted
+    seen = [corner for corner in tiling.tiles() if _is_wanted(wanted, tiling, *corner)]
+    poles = [pole for pole in range(len(caps)) if wanted[cap_rows(len(wanted), pole)].any()]
+    done = _Counted(report, len(seen) + len(poles) * len(parts) ** 2)
     for row, column in seen:
         done()
         rows, columns = _places(row - tiling.context, column - tiling.context, (tiling.size, tiling.size), tiling.rows)
@@ -168,11 +170,18 @@ def decode_panorama(
         rows, columns = _places(row * scale, column * scale, weight.shape[:2], height)
         for frame, pixels in zip(video, tile, strict=True):
             frame[rows, columns] += weight * pixels
-    for pole, cap in enumerate(caps):
-        for frame, pixels in zip(video, _decode_plane(denoiser, cap, frames, parts, done), strict=True):
+    for pole in poles:
+        for frame, pixels in zip(video, _decode_plane(denoiser, caps[pole], frames, parts, done), strict=True):
             lay_cap(frame, pixels, pole)
     done()
     return np.clip(video, 0.0, 1.0, out=video)
+
+
+def _is_wanted(wanted: Bool[np.ndarray, "row column"], tiling: Tiling, row: int, column: int) -> bool:
+    """Whether any wanted pixel is made, at least in part, from the tile at this corner."""
+    rows, columns = _places(row, column, (tiling.blended, tiling.blended), tiling.rows)
+    not_under_a_cap = cap_share(tiling.rows)[rows] < 1
+    return bool((wanted[rows, columns] & not_under_a_cap).any())
 
 
 def _parts_of_plane(size: int, denoiser: Denoiser) -> list[slice]:

@@ -8,6 +8,7 @@ one field of what was changed in them (``fuse``). A field is (sample, frame, cha
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from functools import cached_property, lru_cache
 
 import numpy as np
@@ -25,7 +26,7 @@ from .views import rays
 Field = Float[Tensor, "sample frame channel"]
 Images = Float[Tensor, "chart frame channel row column"]
 Panorama = Float[Tensor, "channel height width"]
-Picture = Float[Tensor, "channel rows columns"]
+Pictures = Float[Tensor, "chart channel rows columns"]
 
 _DEGREE = 4
 _TO_VIEW, _TO_SPHERE = 28, 72
@@ -86,8 +87,8 @@ class Charts(ABC):
         """Unit vectors in scene space through the middles of the chart's pixels."""
 
     @abstractmethod
-    def picture(self, chart: int, panorama: Panorama) -> Picture:
-        """What the chart shows of a panorama, as many times as fine as it as the panorama is as the latents."""
+    def pictures(self, charts: Sequence[int], panorama: Panorama) -> Pictures:
+        """What some charts show of a panorama; as many times finer than they are as it is than the latents."""
 
 
 class TangentViews(Charts):
@@ -162,9 +163,9 @@ class TangentViews(Charts):
         """See ``Charts``."""
         return view_rays(view_rotations()[chart], self.size[0])
 
-    def picture(self, chart: int, panorama: Panorama) -> Picture:
+    def pictures(self, charts: Sequence[int], panorama: Panorama) -> Pictures:
         """See ``Charts``."""
-        return perspective(panorama, view_rotations()[chart])
+        return perspectives(panorama, view_rotations()[list(charts)])
 
     def _all_rays(self) -> Float[np.ndarray, "pixel 3"]:
         return np.concatenate([self.rays(view).reshape(-1, 3) for view in range(self.count)])
@@ -206,9 +207,9 @@ class SeparateViews(Charts):
         """See ``Charts``."""
         return self._views.rays(chart)
 
-    def picture(self, chart: int, panorama: Panorama) -> Picture:
+    def pictures(self, charts: Sequence[int], panorama: Panorama) -> Pictures:
         """See ``Charts``."""
-        return self._views.picture(chart, panorama)
+        return self._views.pictures(charts, panorama)
 
 
 @lru_cache(maxsize=4)
@@ -222,11 +223,10 @@ def as_samples(images: Images) -> Field:
     return images.permute(0, 3, 4, 1, 2).flatten(0, 2)
 
 
-def perspective(panorama: Panorama, R_scene_from_view: Float[np.ndarray, "3 3"]) -> Picture:
-    """One of the square views, a quarter of the panorama wide."""
+def perspectives(panorama: Panorama, R_scene_from_view: Float[np.ndarray, "view 3 3"]) -> Pictures:
+    """Square views, a quarter of the panorama wide."""
     side = panorama.shape[2] // 4
-    rotation = torch.from_numpy(R_scene_from_view).to(panorama)
-    return tangent_views(panorama, rotation[None], side, side, float(VIEW_FOV))[0]
+    return tangent_views(panorama, torch.from_numpy(R_scene_from_view).to(panorama), side, side, float(VIEW_FOV))
 
 
 def view_rays(

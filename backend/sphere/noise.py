@@ -90,7 +90,7 @@ def cells_of_view(
 ) -> Cells:
     """The points in each pixel of a square tangent view, row by row."""
     x, y, z = (points @ R_scene_from_view).T
-    ahead = np.flatnonzero(z > 0)
+    ahead = np.flatnonzero(z > 1e-3)
     focal = size / 2 / np.tan(fov / 2)
     column = np.floor(x[ahead] / z[ahead] * focal + size / 2).astype(np.int64)
     row = np.floor(y[ahead] / z[ahead] * focal + size / 2).astype(np.int64)

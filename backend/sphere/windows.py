@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import cached_property
 
 import numpy as np
@@ -10,7 +11,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from .caps import END_OF_WINDOWS, POLES, cap_rows, cap_share, places_in_cap
-from .charts import Charts, Field, Images, Panorama, Picture, as_samples, perspective, smooth, view_rays
+from .charts import Charts, Field, Images, Panorama, Pictures, as_samples, perspectives, smooth, view_rays
 from .equirectangular import direction, directions
 from .icosphere import VIEW_FOV
 from .noise import EquirectangularCells, WhiteNoise, cells_of_view
@@ -72,7 +73,7 @@ class Windows(Charts):
         """See ``Charts``."""
         image = field.permute(1, 2, 0).unflatten(2, (self.height, 2 * self.height)).contiguous()
         caps = self._to_caps(field).unflatten(0, (2, *self.size)).permute(0, 3, 4, 1, 2)
-        return torch.stack([*(self._crop(image, top, left) for top, left in self._places()), *caps])
+        return torch.stack([*(self._crop(image, top, left, self.size[0]) for top, left in self._places()), *caps])
 
     def fuse(self, images: Images) -> Field:
         """The feathered mean of all windows and caps."""
@@ -108,7 +109,7 @@ class Windows(Charts):
         for frame in range(frames):
             image = cells.noise(white, frame, channels).T.reshape(channels, self.height, width)
             for chart, (top, left) in enumerate(self._places()):
-                noise[chart, frame] = self._crop(image, top, left)
+                noise[chart, frame] = self._crop(image, top, left, side)
             fine = white.frame(frame, channels)
             for cap, of_cap in enumerate(caps):
                 noise[cap - 2, frame] = of_cap.sums(fine).T.reshape(channels, side, side)
@@ -124,21 +125,27 @@ class Windows(Charts):
         longitude = (left + np.arange(side) + 0.5) * (np.pi / self.height) - np.pi
         return direction(longitude[None, :], latitude[:, None])
 
-    def picture(self, chart: int, panorama: Panorama) -> Picture:
+    def pictures(self, charts: Sequence[int], panorama: Panorama) -> Pictures:
         """See ``Charts``."""
-        if chart >= self.count - 2:
-            return perspective(panorama, POLES[chart - self.count])
         scale = panorama.shape[1] // self.height
-        top, left = self._places()[chart]
-        rows = panorama[:, scale * top : scale * (top + self.size[0])]
-        return rows.roll(-scale * left, dims=2)[..., : scale * self.size[1]].contiguous()
+        side = scale * self.size[0]
+        pictures = torch.empty(len(charts), len(panorama), side, side, dtype=panorama.dtype)
+        caps = [chart - self.count for chart in charts if chart in self.perspectives]
+        views = iter(perspectives(panorama, POLES[caps]) if caps else ())
+        for picture, chart in zip(pictures, charts, strict=True):
+            if chart in self.perspectives:
+                picture[:] = next(views)
+            else:
+                top, left = self._places()[chart]
+                picture[:] = self._crop(panorama, scale * top, scale * left, side)
+        return pictures
 
     def _places(self) -> list[tuple[int, int]]:
         """Upper left corner of each window."""
         return [(top, column * self._step) for top in self._tops for column in range(_WINDOWS_AROUND)]
 
-    def _crop(self, image: Float[Tensor, "*layers height width"], top: int, left: int) -> Tensor:
-        rows, side = image[..., top : top + self.size[0], :], self.size[1]
+    def _crop(self, image: Float[Tensor, "*layers height width"], top: int, left: int, side: int) -> Tensor:
+        rows = image[..., top : top + side, :]
         first = rows[..., left : left + side]
         return torch.cat([first, rows[..., : side - first.shape[-1]]], dim=-1)
 
@@ -173,9 +180,9 @@ class WholePanorama(Windows):
         """See ``Charts``."""
         return directions(self.height)
 
-    def picture(self, chart: int, panorama: Panorama) -> Picture:
+    def pictures(self, charts: Sequence[int], panorama: Panorama) -> Pictures:
         """The panorama itself."""
-        return panorama
+        return panorama.expand(len(charts), -1, -1, -1)
 
 
 def _handover(height: int, tops: tuple[int, int], side: int) -> Float[np.ndarray, "2 height"]:

@@ -223,3 +223,10 @@ def test_a_region_s_black_mask_is_named(picture):
     path = picture("black.png", np.zeros((HEIGHT, WIDTH, 1), np.uint8))
     with pytest.raises(CycloramaError, match=r"black\.png is black"):
         regions_of(PanoramaTo4D(regions=(Region(mask=str(path)),)))
+
+
+@pytest.mark.parametrize("degrees", [1.5, 2.0, 3.0, 6.0])
+def test_the_middle_of_a_small_box_moves_as_a_whole(degrees):
+    mask = feathered(inside_box(Box(10, 20, degrees, degrees), 512).astype(np.float32))
+    assert mask.max() > 0.99
+    assert mask[mask > 0].mean() > 0.3

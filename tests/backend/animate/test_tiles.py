@@ -306,3 +306,20 @@ def test_a_panorama_that_cannot_be_tiled_is_refused(height, width):
     with pytest.raises(CycloramaError, match=f"{width} x {height} pixels"):
         decode_panorama(codec, torch.zeros(1, 12, height // 2, width // 2), 1)
     assert not codec.calls
+
+
+def test_only_what_is_wanted_is_decoded():
+    codec = PatchCodec(8)
+    image = noise(3, 256, 512)
+    latents = functional.pixel_unshuffle(image, 8)[None]
+    whole = decode_panorama(codec, latents, 1)
+    of_all = len(codec.calls)
+    wanted = np.zeros((32, 64), bool)
+    wanted[10:14, 62:64] = wanted[10:14, :3] = True
+    codec.calls.clear()
+
+    part = decode_panorama(codec, latents, 1, wanted=wanted)
+
+    pixels_wanted = wanted.repeat(8, axis=0).repeat(8, axis=1)
+    assert np.array_equal(part[0][pixels_wanted], whole[0][pixels_wanted])
+    assert 0 < len(codec.calls) < of_all / 2

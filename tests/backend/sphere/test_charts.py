@@ -6,11 +6,10 @@ import torch
 
 from cyclorama.backend.sphere.charts import SeparateViews, TangentViews, charts_of
 from cyclorama.backend.sphere.equirectangular import directions
-from cyclorama.backend.sphere.icosphere import VIEW_FOV
-from cyclorama.backend.sphere.operators import from_plane
+from cyclorama.backend.sphere.icosphere import VIEW_FOV, view_rotations
 from cyclorama.backend.sphere.windows import WholePanorama, Windows
 
-from .fields import relative, waves
+from .fields import apart, relative, waves
 
 HEIGHT = 64
 LATENT = VIEW_FOV / (HEIGHT // 2)
@@ -50,7 +49,7 @@ def test_each_chart_shows_the_part_of_a_picture_that_lies_in_its_rays(charts):
     """Four times as fine as the latents; averaged down it is what the rays see."""
     panorama = waves(directions(4 * HEIGHT).reshape(-1, 3), 12 * LATENT).reshape(1, 4 * HEIGHT, 8 * HEIGHT)
     for chart in range(charts.count):
-        fine = charts.picture(chart, panorama)
+        (fine,) = charts.pictures([chart], panorama)
         assert fine.shape == (1, 4 * charts.size[0], 4 * charts.size[1])
         seen = torch.nn.functional.avg_pool2d(fine, 4).reshape(-1, 1, 1)
         assert relative(seen, waves(charts.rays(chart).reshape(-1, 3), 12 * LATENT)) < 0.02
@@ -59,32 +58,10 @@ def test_each_chart_shows_the_part_of_a_picture_that_lies_in_its_rays(charts):
 def test_views_that_overlap_agree_after_fusion():
     """Two views' values in the same direction differ by less than a thousandth of their spread."""
     charts = charts_of(TangentViews, HEIGHT)
-    side = charts.size[0]
     images = charts.project(waves(charts.samples, 12 * LATENT))
-    images = images + 0.1 * torch.randn(charts.count, 1, 1, 1, 1)  # the views disagree …
-    shown = charts.project(charts.fuse(images))  # … until they are fused
-    smooth = charts.project(waves(charts.samples, 12 * LATENT))
-    for views in (shown, smooth):
-        apart = []
-        for view in range(charts.count):
-            x, y, z = (charts.rays((view + 1) % charts.count).reshape(-1, 3) @ _rotation(charts, view)).T
-            focal = side / 2 / np.tan(VIEW_FOV / 2)
-            column, row = x / z * focal + (side - 1) / 2, y / z * focal + (side - 1) / 2
-            inside = (
-                (z > 0) & (abs(column - (side - 1) / 2) < side / 2 - 1) & (abs(row - (side - 1) / 2) < side / 2 - 1)
-            )
-            if inside.any():
-                here = from_plane(side, column[inside], row[inside])(views[view].reshape(-1, 1))
-                there = views[(view + 1) % charts.count].reshape(-1, 1)[torch.from_numpy(inside)]
-                apart.append((here - there).flatten())
-        bound = 1e-3 if views is smooth else 0.02  # the fused offsets have creases of their own
-        assert torch.cat(apart).square().mean().sqrt() < bound * views.std()
-
-
-def _rotation(charts, view):
-    from cyclorama.backend.sphere.icosphere import view_rotations
-
-    return view_rotations()[view]
+    assert apart(charts, images) < 1e-3
+    offsets = images + 0.3 * torch.randn(charts.count, 1, 1, 1, 1)
+    assert apart(charts, charts.project(charts.fuse(offsets))) < 0.1 * apart(charts, offsets)
 
 
 def test_disagreement_is_averaged_and_hardly_anywhere_amplified():
@@ -100,7 +77,7 @@ def test_the_middle_of_a_view_counts_more_than_its_edge():
     images = torch.zeros(charts.count, 1, 1, *charts.size)
     images[3] = 1.0
     fused = charts.fuse(images).flatten()
-    off_axis = np.degrees(np.arccos(charts.samples @ _rotation(charts, 3)[:, 2]))
+    off_axis = np.degrees(np.arccos(charts.samples @ view_rotations()[3][:, 2]))
     assert fused[off_axis < 5].mean() > 0.5
     assert fused[(off_axis > 33) & (off_axis < 38)].abs().mean() < 0.25
 
