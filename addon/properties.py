@@ -21,6 +21,7 @@ _PATH = {"PATH_SUPPORTS_BLEND_RELATIVE"}
 """Options of a path that may start with ``//``."""
 
 _IN_BLENDER: dict[str, dict] = {
+    "checkpoint": {"subtype": "DIR_PATH", "options": _PATH},
     "memory": {"name": "Memory (GB)", "precision": 1, "step": 100},
     "fps": {"name": "Frame Rate"},
     "mask": {"name": "Motion Mask", "subtype": "FILE_PATH", "options": _PATH},

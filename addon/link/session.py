@@ -198,7 +198,8 @@ def _redraw_if_changed() -> None:
 
 
 def _shown(job: Job) -> tuple:
-    return job.state, job.cancelling, job.stage, round(job.fraction, 2), round(job.seconds_left), job.imported
+    numbers = round(job.fraction, 2), round(job.seconds_left)
+    return job.state, job.cancelling, job.stage, *numbers, job.preview, job.imported
 
 
 def _tick() -> float:

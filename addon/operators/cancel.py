@@ -8,7 +8,7 @@ from .. import link
 
 
 class CYCLORAMA_OT_cancel(bpy.types.Operator):
-    """Stop generating; nothing of the unfinished scene is left"""
+    """Stop generating; with the same settings, a video model goes on later from its last step"""
 
     bl_idname = "cyclorama.cancel"
     bl_label = "Cancel"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import bpy
 
+from ...bridge.settings import DEFAULT_FPS, DEFAULT_FRAMES
 from .. import link
 from ..link import Job
 from ..operators.backend import CYCLORAMA_OT_start_backend, CYCLORAMA_OT_stop_backend
@@ -11,6 +12,7 @@ from ..operators.cancel import CYCLORAMA_OT_cancel
 from ..operators.generate import CYCLORAMA_OT_generate
 from ..operators.import_scene import CYCLORAMA_OT_import_scene
 from ..operators.setup_render import CYCLORAMA_OT_setup_render
+from ..properties import GenerateSettings
 from ..stage import playback
 from . import thumbnail
 from .sentences import draw_error, draw_sentence, time_left
@@ -77,7 +79,7 @@ def _draw_progress(layout: bpy.types.UILayout, job: Job) -> None:
     row.operator(CYCLORAMA_OT_cancel.bl_idname, text="", icon="CANCEL")
     icon = thumbnail.icon(job.preview)
     if icon:
-        layout.template_icon(icon_value=icon, scale=8.0)
+        layout.box().template_icon(icon_value=icon, scale=11.0)  # a square, whatever is in it
 
 
 def _progress_text(job: Job) -> str:
@@ -108,15 +110,42 @@ def _draw_complaint(layout: bpy.types.UILayout, context: bpy.types.Context) -> N
         draw_sentence(layout.box(), context, complaint, icon="ERROR")
 
 
-def _draw_settings(layout: bpy.types.UILayout, context: bpy.types.Context, groups: tuple) -> None:
-    """The settings, one column for each group."""
+def _draw_settings(layout: bpy.types.UILayout, settings: GenerateSettings, groups: tuple) -> None:
+    """The settings, one column for each group, with what 0 stands for in it."""
     layout.use_property_split = True
     layout.use_property_decorate = False
-    layout.enabled = not link.working()
+    layout.enabled = free = not link.working()
     for group in groups:
         column = layout.column(align=True)
         for name in group:
-            column.prop(context.scene.cyclorama, name)
+            column.prop(settings, name, placeholder=_WHERE_EMPTY.get(name, ""))
+        zeros = [name for name in group if free and name in _WHERE_0 and getattr(settings, name) == 0]
+        for meaning in dict.fromkeys(_WHERE_0[name](settings) for name in zeros):
+            _draw_remark(column, f"0: {meaning}")
+
+
+def _draw_remark(column: bpy.types.UILayout, text: str) -> None:
+    """A pale line below a setting's value."""
+    row = column.split(factor=0.4)
+    row.enabled = False
+    row.label()
+    row.label(text=text)
+
+
+def _own_length(settings: GenerateSettings) -> str:
+    return "the model's own" if settings.animator == "panoramic" else f"{DEFAULT_FRAMES} frames, {DEFAULT_FPS:g} fps"
+
+
+_WHERE_0 = {
+    "frames": _own_length,
+    "fps": _own_length,
+    "width": lambda settings: "the panorama's",
+    "memory": lambda settings: "what is free",
+}
+"""What the backend takes where a setting is 0."""
+
+_WHERE_EMPTY = {"mask": "Sky and water", "checkpoint": "The usual one"}
+"""The same where a text is empty."""
 
 
 class CYCLORAMA_PT_settings(_Panel, bpy.types.Panel):
@@ -128,7 +157,7 @@ class CYCLORAMA_PT_settings(_Panel, bpy.types.Panel):
 
     def draw(self, context: bpy.types.Context) -> None:
         """Draw it."""
-        _draw_settings(self.layout, context, _SETTINGS)
+        _draw_settings(self.layout, context.scene.cyclorama, _SETTINGS)
 
 
 _SETTINGS = (
@@ -154,10 +183,15 @@ class CYCLORAMA_PT_video_model(_Panel, bpy.types.Panel):
 
     def draw(self, context: bpy.types.Context) -> None:
         """Draw it."""
-        _draw_settings(self.layout, context, _VIDEO_MODEL)
+        settings = context.scene.cyclorama
+        wide = self.layout.column()  # without names, so that sentences fit
+        wide.enabled = not link.working()
+        wide.prop(settings, "model", text="")
+        wide.prop(settings, "prompt", text="", placeholder="Prompt")
+        _draw_settings(self.layout, settings, _VIDEO_MODEL)
 
 
-_VIDEO_MODEL = (("model", "checkpoint"), ("prompt",), ("steps", "memory"))
+_VIDEO_MODEL = (("checkpoint",), ("steps", "memory"))
 
 
 class CYCLORAMA_PT_render(_Panel, bpy.types.Panel):

@@ -36,12 +36,14 @@ class Clock:
         self._started = time.monotonic()
         self._stage = ""
         self._stage_started = self._started
+        self._had_before = 0.0
         self.seconds: dict[str, float] = {}
 
     def advance(self, stage: str, step: int, total: int) -> tuple[float, float]:
         """Fraction done in 0..1, and seconds left (-1 while too early to tell)."""
         now = time.monotonic()
-        if stage != self._stage:
+        begins = stage != self._stage
+        if begins:
             self._stage, self._stage_started = stage, now
         self.seconds[stage] = now - self._stage_started
         before = 0.0
@@ -50,5 +52,7 @@ class Clock:
                 break
             before += share
         fraction = min(before + self._shares.get(stage, 0.0) * step / max(total, 1), 1.0)
-        elapsed = now - self._started
-        return fraction, elapsed * (1 - fraction) / fraction if fraction > 0.05 else -1.0
+        if begins:  # what is done already at its first step was done in an earlier run
+            self._had_before += fraction - before
+        elapsed, own = now - self._started, fraction - self._had_before
+        return fraction, elapsed * (1 - fraction) / own if own > 0.05 else -1.0

@@ -247,3 +247,16 @@ def test_what_cannot_be_made_leaves_nothing(panorama, output, changed):
     with pytest.raises(CycloramaError):
         panorama_to_4d(panorama, output, dataclasses.replace(SHORT, **changed))
     assert not output.parent.exists()
+
+
+def test_what_an_earlier_run_did_does_not_make_the_clock_hopeful(monkeypatch):
+    now = 100.0
+    monkeypatch.setattr("cyclorama.backend.recipes.progress.time.monotonic", lambda: now)
+    clock = Clock({"read": 0.1, "animate": 0.9})
+    now += 1
+    clock.advance("read", 1, 1)
+    clock.advance("animate", 60, 100)  # goes on from there
+    now += 10
+    fraction, seconds_left = clock.advance("animate", 80, 100)
+    assert fraction == pytest.approx(0.82)
+    assert seconds_left == pytest.approx(11 * 0.18 / 0.28)
