@@ -5,6 +5,7 @@ A stroke or a region is one word of the shell; ``tyro`` shows what a ``ValueErro
 
 from __future__ import annotations
 
+import re
 from dataclasses import astuple, field, fields, make_dataclass
 from typing import Annotated, Any, get_args, get_type_hints
 
@@ -32,12 +33,17 @@ _STROKE = PrimitiveConstructorSpec(
 
 
 _REGION_PARTS = ("box", "mask", "strength", "prompt")
+_PROMPT = re.compile(r"(?:^|;)\s*prompt\s*=")
 
 
 def _region(words: list[str]) -> Region:
-    """``"box=LON,LAT,WIDTH,HEIGHT; strength=1.5; prompt=…"`` in any order, or ``mask=FILE`` for the box."""
+    """``"box=LON,LAT,WIDTH,HEIGHT; strength=1.5; prompt=…"``, or ``mask=FILE`` for the box.
+
+    The prompt comes last, and semicolons belong to it.
+    """
+    place, *prompt = _PROMPT.split(words[0], maxsplit=1)
     parts: dict[str, str] = {}
-    for part in words[0].split(";"):
+    for part in place.split(";") if place.strip() or not prompt else ():
         name, equals, value = (piece.strip() for piece in part.partition("="))
         if not equals or name not in _REGION_PARTS:
             raise ValueError(f"{part.strip()!r} is none of " + ", ".join(f"{name}=" for name in _REGION_PARTS))
@@ -47,7 +53,7 @@ def _region(words: list[str]) -> Region:
     return Region(
         mask=parts.get("mask", ""),
         box=_box(parts["box"]) if "box" in parts else None,
-        prompt=parts.get("prompt", ""),
+        prompt=prompt[0].strip() if prompt else "",
         strength=_number(parts.get("strength", "1"), "strength"),
     )
 
@@ -85,7 +91,7 @@ _REPEATED: dict[str, tuple[str, Any, str]] = {
         "region",
         Annotated[Region, _REGION],
         ". A box has its middle and size in degrees; mask=FILE stands for a painted region. "
-        "Strength and prompt may be left out",
+        "Strength and prompt may be left out; the prompt comes last",
     ),
 }
 """Settings that hold many: the option that adds one, its type, and what its help says beside the description."""

@@ -176,7 +176,11 @@ class Failed(Message, frozen=True):
 
 
 class Cancelled(Message, frozen=True):
-    """The job was stopped on request; nothing of it is left."""
+    """The job was stopped on request.
+
+    Nothing of its output is left. What a video model has done of an animation is kept apart, and the same job goes on
+    from there.
+    """
 
     job: str
 

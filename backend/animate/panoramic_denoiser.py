@@ -173,6 +173,12 @@ class PanoramicDenoiser:
         samples = len(self.schedule.charts(0, self._height).samples)
         return State(0, torch.zeros(samples, self._latent_frames, self.model.channels))
 
+    def accepts(self, state: State) -> bool:
+        """Whether ``run`` can go on from a state; one of another version may be shaped otherwise."""
+        samples = len(self.schedule.charts(state.step, self._height).samples)
+        shape = (samples, self._latent_frames, self.model.channels)
+        return state.step <= self.schedule.steps and state.signal.shape == shape and bool(state.signal.isfinite().all())
+
     def run(
         self,
         state: State | None = None,

@@ -25,14 +25,14 @@ from .denoisers.protocol import Denoiser, Latents
 WIDTH_MULTIPLE = 256
 """Panoramas have to be a multiple of so many pixels wide."""
 
-_LARGEST_TILE = 512
+LARGEST_TILE = 512
 """Pixels: decoding 14 frames of such a tile with Stable Video Diffusion takes 7 GB in half precision."""
 
 _OVERLAP = 16
 """Latents that neighbours share; half of them are blended, the others are context."""
 
-_PREVIEW_WIDTH = 64
-_PREVIEW_BORDER = 4
+PREVIEW_WIDTH = 64
+PREVIEW_BORDER = 4
 """Latents that continue the preview on all sides while it is decoded, so that it has no seam either."""
 
 
@@ -62,7 +62,7 @@ class Tiling:
     @classmethod
     def of(cls, rows: int, denoiser: Denoiser) -> Tiling:
         """The tiles of a panorama of ``rows`` latents for a model."""
-        quarter, largest = rows // 2, max(_LARGEST_TILE // denoiser.scale, 2 * _OVERLAP)
+        quarter, largest = rows // 2, max(LARGEST_TILE // denoiser.scale, 2 * _OVERLAP)
         stride = max(s for s in range(1, largest - _OVERLAP + 1) if quarter % s == 0)
         overlap = min(_OVERLAP, 2 * stride)
         size = -(-(stride + overlap) // denoiser.multiple) * denoiser.multiple
@@ -186,7 +186,7 @@ def _is_wanted(wanted: Bool[np.ndarray, "row column"], tiling: Tiling, row: int,
 
 def _parts_of_plane(size: int, denoiser: Denoiser) -> list[slice]:
     """Where a square picture of ``size`` latents is cut along each side; neighbours share ``_OVERLAP`` or more."""
-    largest = min(size, max(_LARGEST_TILE // denoiser.scale, 2 * _OVERLAP))
+    largest = min(size, max(LARGEST_TILE // denoiser.scale, 2 * _OVERLAP))
     count = 1 if largest == size else -(-(size - _OVERLAP) // (largest - _OVERLAP))
     return [slice(start, start + largest) for start in np.rint(np.linspace(0, size - largest, count)).astype(int)]
 
@@ -224,13 +224,13 @@ def _scaled(part: slice, scale: int) -> slice:
 def preview(denoiser: Denoiser, latents: Latents, frame: int) -> UInt8[np.ndarray, "height width 3"]:
     """A small sRGB picture of one latent frame of a panorama, decoded at once; roughly what the video will show."""
     still = latents[frame : frame + 1].float()
-    shape = min(_PREVIEW_WIDTH // 2, still.shape[-2]), min(_PREVIEW_WIDTH, still.shape[-1])
+    shape = min(PREVIEW_WIDTH // 2, still.shape[-2]), min(PREVIEW_WIDTH, still.shape[-1])
     small = torch.nn.functional.adaptive_avg_pool2d(still, shape)
-    padded = shape[0] + 2 * _PREVIEW_BORDER, shape[1] + 2 * _PREVIEW_BORDER
-    rows, columns = _places(-_PREVIEW_BORDER, -_PREVIEW_BORDER, padded, shape[0])
-    border = _PREVIEW_BORDER * denoiser.scale
+    padded = shape[0] + 2 * PREVIEW_BORDER, shape[1] + 2 * PREVIEW_BORDER
+    rows, columns = _places(-PREVIEW_BORDER, -PREVIEW_BORDER, padded, shape[0])
+    border = PREVIEW_BORDER * denoiser.scale
     picture = _colours(denoiser.decode(small[..., rows, columns], 1))[0, border:-border, border:-border]
-    return np.round(np.clip(picture, 0.0, 1.0) * 255).astype(np.uint8)
+    return np.round(np.clip(np.nan_to_num(picture), 0.0, 1.0) * 255).astype(np.uint8)
 
 
 def _check(height: int, width: int) -> None:

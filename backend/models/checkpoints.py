@@ -1,19 +1,28 @@
-"""Diffusion checkpoints in diffusers' folder layout: found on this disk or fetched from the hub, and loaded.
-
-A checkpoint is a folder with a ``model_index.json`` and a folder for each of its components. Only safetensors are ever
-read: weights in pickle files can run code.
-"""
+"""Diffusion checkpoints in diffusers' folder layout: found on this disk or fetched from the hub, and loaded."""
 
 from __future__ import annotations
 
-import json
+import os
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ...bridge.errors import CycloramaError
+from .layout import (
+    CONFIGS,
+    WEIGHTS,
+    config_file,
+    fingerprint,
+    how_to_mend,
+    index_components,
+    is_complete,
+    missing_shards,
+    read_json,
+    wanted_files,
+    weight_files,
+)
 from .memory import is_out_of_memory
 from .registry import licence_of
 
@@ -23,11 +32,10 @@ if TYPE_CHECKING:
 Report = Callable[[int, int], None]
 """Told how many of how many bytes have been fetched; may raise to stop."""
 
-CONFIGS = ("config.json", "scheduler_config.json", "preprocessor_config.json", "tokenizer_config.json")
-WEIGHTS = re.compile(r"(model|diffusion_pytorch_model)(?P<half>\.fp16)?(-\d+-of-\d+)?\.safetensors")
-WEIGHT_INDEX = re.compile(r"(model|diffusion_pytorch_model)(\.safetensors\.index(?P<half>\.fp16)?\.json)")
-SIDE_FILES = (".json", ".txt", "spiece.model")  # configurations and vocabularies
 HUB_ID = re.compile(r"[\w-][\w.-]*/[\w.-]+")
+
+PATIENCE_SECONDS = 10.0
+"""For the hub's first answer. Its client would wait for ever in a network that swallows what is sent."""
 
 
 @dataclass(frozen=True)
@@ -36,38 +44,45 @@ class Checkpoint:
 
     Attributes:
         folder: that holds ``model_index.json``.
-        name: as the user named it: hub id or folder.
+        address: hub id or path of the folder, as the user gave it: for errors.
+        name: for others to read: hub id or the folder's own name, without the folders it lies in.
         licence: SPDX id or the licence's name, "" when neither model card nor registry says.
     """
 
     folder: Path
+    address: str
     name: str
     licence: str
 
+    @property
+    def fingerprint(self) -> str:
+        """Tells its weights and settings from others, without reading the weights."""
+        return fingerprint(self.folder)
+
     def index(self) -> dict[str, Any]:
         """``model_index.json``: component -> [library, class]. Raises ``CycloramaError`` ("checkpoint-damaged")."""
-        return _read_json(self.folder / "model_index.json")
+        return read_json(self.folder / "model_index.json")
 
     def has(self, component: str) -> bool:
         """Whether the checkpoint has that component, on this disk."""
-        return _config_file(self.folder / component) is not None
+        return config_file(self.folder / component) is not None
 
     def config(self, component: str) -> dict[str, Any]:
         """The component's configuration.
 
         Raises ``CycloramaError`` ("checkpoint-lacks-component", "checkpoint-damaged").
         """
-        file = _config_file(self.folder / component)
+        file = config_file(self.folder / component)
         if file is None:
             raise CycloramaError(
                 "checkpoint-lacks-component",
-                f"The checkpoint {self.name} has no {component}.",
+                f"The checkpoint {self.address} has no {component}.",
                 f"It has {_listed(self._components())}. Is it meant for another --model?",
             )
-        return _read_json(file)
+        return read_json(file)
 
     def model(self, component: str, cls: type, dtype: torch.dtype) -> Any:
-        """A network of the checkpoint, on the CPU, for inference only.
+        """A network of the checkpoint, on the CPU, all of it in memory, for inference only.
 
         Args:
             component: "unet", "vae" ...
@@ -87,13 +102,15 @@ class Checkpoint:
                 local_files_only=True,
                 output_loading_info=True,
                 dtype=dtype,
+                **_own_attention(cls),
             )
-        except (OSError, ValueError, RuntimeError, KeyError, TypeError) as error:  # what the libraries raise
+        except (OSError, ValueError, RuntimeError, KeyError, TypeError, ImportError) as error:  # as the libraries do
             if is_out_of_memory(error):
                 raise
             raise self._damaged(component, _first_sentence(error)) from error
         if missing := sorted(loading["missing_keys"]):
             raise self._damaged(component, f"it lacks {len(missing)} weights, among them {missing[0]}")
+        _read_into_memory(network)
         return network.eval().requires_grad_(False)
 
     def scheduler(self) -> Any:
@@ -111,21 +128,38 @@ class Checkpoint:
             raise self._wrong_class("scheduler", name, "one of diffusers' schedulers")
         try:
             return cls.from_config(config)  # pyright: ignore[reportAttributeAccessIssue] (all of them have it)
-        except (ValueError, TypeError, NotImplementedError) as error:
+        except (ValueError, TypeError, NotImplementedError, ImportError) as error:
             raise self._damaged("scheduler", _first_sentence(error)) from error
 
     def tokenizer(self, component: str = "tokenizer") -> Any:
-        """The transformers tokenizer. Raises as ``config`` does."""
+        """The transformers tokenizer.
+
+        Raises ``CycloramaError``: "checkpoint-lacks-component", "checkpoint-runs-code", "checkpoint-damaged".
+        """
         from transformers import AutoTokenizer
 
+        return self._processor(AutoTokenizer, component)
+
+    def image_processor(self, component: str = "image_processor") -> Any:
+        """The transformers image processor. Raises as ``tokenizer`` does."""
+        from transformers import AutoImageProcessor
+
+        return self._processor(AutoImageProcessor, component)
+
+    def _processor(self, cls: Any, component: str) -> Any:
         self.config(component)
+        folder = self.folder / component
         try:
-            return AutoTokenizer.from_pretrained(self.folder / component, local_files_only=True)
-        except (OSError, ValueError, KeyError, TypeError) as error:
+            return cls.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
+        except Exception as error:  # whatever a configuration can make of transformers' many classes
+            if is_out_of_memory(error):
+                raise
+            if any("auto_map" in read_json(folder / name) for name in CONFIGS if (folder / name).is_file()):
+                raise self._runs_code(component) from error
             raise self._damaged(component, _first_sentence(error)) from error
 
     def _components(self) -> list[str]:
-        return sorted(name for name in _index_components(self.index()) if self.has(name))
+        return sorted(name for name in index_components(self.index()) if self.has(name))
 
     def _check_class(self, component: str, cls: type) -> None:
         config = self.config(component)
@@ -144,10 +178,10 @@ class Checkpoint:
         if not any(WEIGHTS.fullmatch(name) for name in files):
             raise CycloramaError(
                 "checkpoint-lacks-component",
-                f"The checkpoint {self.name} has no weights of its {component} in safetensors.",
+                f"The checkpoint {self.address} has no weights of its {component} in safetensors.",
                 "Weights in .bin or .ckpt files are not read, because such files can run code.",
             )
-        if missing := _missing_shards(self.folder / component, files):
+        if missing := missing_shards(self.folder / component, files):
             raise self._damaged(component, f"{missing[0]} is missing")
         for name in filter(WEIGHTS.fullmatch, files):
             try:
@@ -160,14 +194,21 @@ class Checkpoint:
     def _damaged(self, component: str, reason: str) -> CycloramaError:
         return CycloramaError(
             "checkpoint-damaged",
-            f"The {component} of the checkpoint {self.name} cannot be loaded: {reason}.",
-            f"Delete {_whole_of(self.folder)} and fetch it again.",
+            f"The {component} of the checkpoint {self.address} cannot be loaded: {reason}.",
+            how_to_mend(self.folder),
+        )
+
+    def _runs_code(self, component: str) -> CycloramaError:
+        return CycloramaError(
+            "checkpoint-runs-code",
+            f"The {component} of the checkpoint {self.address} brings Python code of its own, which is never run.",
+            "Choose a checkpoint that needs no code.",
         )
 
     def _wrong_class(self, component: str, found: str, needed: str) -> CycloramaError:
         return CycloramaError(
             "checkpoint-wrong-class",
-            f"The {component} of the checkpoint {self.name} is of the class {found}, but {needed} is needed.",
+            f"The {component} of the checkpoint {self.address} is of the class {found}, but {needed} is needed.",
             "Is the checkpoint meant for another --model?",
         )
 
@@ -183,8 +224,10 @@ def locate(name: str, components: Sequence[str], report: Report = lambda done, t
     Raises ``CycloramaError``: "checkpoint-not-found", "checkpoint-without-index", "checkpoint-gated",
     "checkpoint-offline", "checkpoint-download-failed", "checkpoint-damaged".
     """
-    folder = Path(name).expanduser()
-    if not folder.is_dir():
+    folder, own_name = Path(name).expanduser(), name
+    if folder.is_dir():
+        own_name = Path(os.path.normpath(folder.absolute())).name
+    else:
         folder = _from_hub(name, components, report)
     if not (folder / "model_index.json").is_file():
         raise CycloramaError(
@@ -192,14 +235,8 @@ def locate(name: str, components: Sequence[str], report: Report = lambda done, t
             f"{name} is not a checkpoint in diffusers' layout: it has no model_index.json.",
             "Pass the folder that holds model_index.json.",
         )
-    return Checkpoint(folder, name, _licence_in_card(folder / "README.md") or licence_of(name))
-
-
-def weight_files(names: Iterable[str]) -> list[str]:
-    """Of a component's file names those that hold weights to load: in fp16 where there are such, else as they are."""
-    matches = [match for name in names if (match := WEIGHTS.fullmatch(name) or WEIGHT_INDEX.fullmatch(name))]
-    half = [match.string for match in matches if ".fp16" in match.string]
-    return sorted(half or (match.string for match in matches))
+    licence = _licence_in_card(folder / "README.md") or licence_of(name)
+    return Checkpoint(folder, name, own_name, licence)
 
 
 def _from_hub(name: str, components: Sequence[str], report: Report) -> Path:
@@ -253,35 +290,18 @@ def _cached(name: str, components: Sequence[str]) -> Path | None:
     if not isinstance(index, str):
         return None
     folder = Path(index).parent
-    wanted = _index_components(_read_json(folder / "model_index.json")) & set(components)
-    return folder if all(_is_complete(folder / component) for component in wanted) else None
-
-
-def _is_complete(component: Path) -> bool:
-    if not component.is_dir() or (config := _config_file(component)) is None:
-        return False
-    files = weight_files(path.name for path in component.iterdir())
-    return not _missing_shards(component, files) and (bool(files) or config.name != "config.json")
+    wanted = index_components(read_json(folder / "model_index.json")) & set(components)
+    return folder if all(is_complete(folder / component) for component in wanted) else None
 
 
 def _download(name: str, components: Sequence[str], report: Report) -> Path:
     from huggingface_hub import HfApi, snapshot_download
 
-    siblings = HfApi().model_info(name, files_metadata=True).siblings or []
+    siblings = HfApi().model_info(name, files_metadata=True, timeout=PATIENCE_SECONDS).siblings or []
     sizes = {file.rfilename: file.size or 0 for file in siblings}
-    wanted = _wanted_files(sizes, components)
+    wanted = wanted_files(sizes, components)
     progress = _progress_bar(sum(sizes[file] for file in wanted), report)
     return Path(snapshot_download(name, allow_patterns=wanted, tqdm_class=progress))
-
-
-def _wanted_files(files: Iterable[str], components: Sequence[str]) -> list[str]:
-    wanted = ["model_index.json", "README.md"]
-    paths = [file.split("/") for file in files]
-    for component in components:
-        names = [path[1] for path in paths if len(path) == 2 and path[0] == component]
-        side = [name for name in names if name.endswith(SIDE_FILES) and not WEIGHT_INDEX.fullmatch(name)]
-        wanted += [f"{component}/{file}" for file in sorted({*side, *weight_files(names)})]
-    return [file for file in wanted if file in set(files)]
 
 
 def _progress_bar(total: int, report: Report) -> type:
@@ -309,39 +329,6 @@ def _not_found(name: str) -> CycloramaError:
     )
 
 
-def _whole_of(folder: Path) -> Path:
-    """What to delete so that nothing of a checkpoint is left: the hub's cache keeps its files beside the snapshots."""
-    return folder.parent.parent if folder.parent.name == "snapshots" else folder
-
-
-def _index_components(index: dict[str, Any]) -> set[str]:
-    return {name for name, value in index.items() if isinstance(value, list) and len(value) == 2 and value[1]}
-
-
-def _config_file(component: Path) -> Path | None:
-    return next((component / name for name in CONFIGS if (component / name).is_file()), None)
-
-
-def _missing_shards(component: Path, files: Sequence[str]) -> list[str]:
-    """Weight files that the component's shard index names and that are not there."""
-    needed: set[str] = set()
-    for name in filter(WEIGHT_INDEX.fullmatch, files):
-        needed |= set(_read_json(component / name).get("weight_map", {}).values())
-    return sorted(name for name in needed if not (component / name).is_file())
-
-
-def _read_json(file: Path) -> dict[str, Any]:
-    try:
-        content = json.loads(file.read_text("utf-8"))
-        if not isinstance(content, dict):
-            raise ValueError("no object")
-    except (OSError, ValueError) as error:
-        raise CycloramaError(
-            "checkpoint-damaged", f"The checkpoint's file {file} cannot be read.", "Fetch the checkpoint again."
-        ) from error
-    return content
-
-
 def _licence_in_card(card: Path) -> str:
     """The licence that a model card's metadata name: its own name where the id only says "other"."""
     from huggingface_hub import ModelCard
@@ -353,6 +340,23 @@ def _licence_in_card(card: Path) -> str:
         return ""
     licence = str(metadata.get("license") or "")
     return str(metadata.get("license_name") or licence) if licence == "other" else licence
+
+
+def _own_attention(cls: type) -> dict[str, str]:
+    """Of transformers' networks: torch's attention. Else a configuration can name compiled code on the hub instead."""
+    supported = getattr(cls, "_supports_sdpa", None)  # diffusers' networks have no such choice
+    return {} if supported is None else {"attn_implementation": "sdpa" if supported else "eager"}
+
+
+def _read_into_memory(network: torch.nn.Module) -> None:
+    """Make ordinary memory of weights that are mapped from their file; else they would be read when they are used.
+
+    Libraries map those that are stored in the type that is asked for. One after the other, because for a while it is in
+    memory twice.
+    """
+    for tensor in (*network.parameters(), *network.buffers()):
+        if not tensor.untyped_storage().resizable():  # as torch says of memory that it did not take itself
+            tensor.data = tensor.data.clone()
 
 
 def _silence_progress_bars() -> None:

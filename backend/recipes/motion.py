@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -17,6 +18,9 @@ from ..sphere.panorama import Panorama, PanoramaVideo
 from ..sphere.pictures import read_mask
 from ..sphere.skyline import MovingRegions
 from .progress import Report, Show
+
+if TYPE_CHECKING:
+    from ..animate.denoisers.protocol import Denoiser
 
 
 @dataclass(frozen=True)
@@ -43,7 +47,9 @@ def flow_motion(panorama: Panorama, proposed: MovingRegions, settings: PanoramaT
     flow = _flow(panorama, proposed, settings)
     steps = 2 * frames
     video = animate(panorama, flow, frames, settings.fps or DEFAULT_FPS, lambda step: report("animate", step, steps))
-    return Motion(video, loops=True)
+    unread = settings.prompt or any(region.prompt for region in settings.regions)
+    notes = ("The flow animator reads no prompt; the panoramic one does, with a video model that does.",)
+    return Motion(video, loops=True, notes=notes if unread else ())
 
 
 def _flow(panorama: Panorama, proposed: MovingRegions, settings: PanoramaTo4D) -> Field:
@@ -94,14 +100,18 @@ def model_motion(
     )
     video, safe = animate(panorama, regions, model, making, report, show)
     used = (Model(id=model.name, licence=model.licence),)
-    return Motion(video, False, used, tuple(_unheard(regions, settings, model)), safe)
+    return Motion(video, False, used, tuple(_notes(regions, settings, model, panorama.image.shape[1])), safe)
 
 
-def _unheard(regions: tuple[MotionRegion, ...], settings: PanoramaTo4D, model):
-    """What was asked for and the model does not know."""
+def _notes(regions: tuple[MotionRegion, ...], settings: PanoramaTo4D, model: Denoiser, width: int) -> Iterator[str]:
+    """What was asked for and the model cannot do."""
+    from ..animate.panoramic import working_width
+
     if any(region.prompt for region in regions) and not model.takes_prompt:
         yield f"{model.name} reads no prompt: what was written there had no effect."
     if any(region.strength != 1 for region in regions) and not model.takes_strength:
         yield f"{model.name} knows no motion strength: say in the prompt how much shall move."
+    if (worked_on := working_width(width, model)) != width:
+        yield f"What moves was animated at {worked_on} pixels around, the next smaller width that suits {model.name}."
     if settings.strokes:
         yield "Strokes lead the flow animator only; the video model did not see them."

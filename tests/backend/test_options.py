@@ -32,7 +32,7 @@ def test_choices_texts_and_numbers_are_taken():
 def test_regions_and_strokes_are_taken_in_their_order():
     settings = understood(
         *("--region", "box=170,-30.5,40,20; strength=1.5; prompt=boats rock, x = 3"),
-        *("--region", "prompt=clouds;mask=my clouds.png", "--stroke", "-10,20,30,0,5"),
+        *("--region", "mask=my clouds.png;prompt=clouds", "--stroke", "-10,20,30,0,5"),
     )
     assert settings == PanoramaTo4D(
         regions=(
@@ -41,6 +41,11 @@ def test_regions_and_strokes_are_taken_in_their_order():
         ),
         strokes=(Stroke(-10, 20, 30, 0, 5),),
     )
+
+
+def test_a_region_s_prompt_is_all_that_follows():
+    settings = understood("--region", "strength=2; mask=sea.png; prompt = waves; foam, mask=none; prompt=x")
+    assert settings.regions == (Region(mask="sea.png", strength=2, prompt="waves; foam, mask=none; prompt=x"),)
 
 
 @pytest.mark.parametrize(

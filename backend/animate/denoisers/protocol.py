@@ -45,8 +45,9 @@ class Denoiser(Protocol):
     """One perspective video diffusion model, loaded.
 
     Attributes:
-        name: the checkpoint, as the scene's notes name it (hub id or folder).
+        name: the checkpoint, as the scene's notes name it (hub id, or a folder's own name without its path).
         licence: SPDX id or the licence's name, "" when the checkpoint does not say.
+        fingerprint: the same only for the same weights and settings in the same precision.
         scale: pixels per latent, along each side of the image.
         multiple: views have to be a multiple of so many latents high and wide.
         channels: of a latent.
@@ -60,6 +61,7 @@ class Denoiser(Protocol):
 
     name: str
     licence: str
+    fingerprint: str
     scale: int
     multiple: int
     channels: int
@@ -105,7 +107,7 @@ class Denoiser(Protocol):
     def encode_still(self, image: Float[Tensor, "3 height width"], frames: int) -> Latents:
         """Latents of the video in which ``image`` (-1..1) stands still; float32, scaled as the model has them.
 
-        For one tile: the whole image is encoded at once.
+        For one tile or one view: the whole image is encoded at once.
         """
         ...
 
@@ -130,7 +132,9 @@ class Denoiser(Protocol):
         ...
 
     def prepare_bytes(self, rows: int, columns: int) -> int:
-        """Device memory that ``prepare`` takes, for one shot of so many latents; as ``predict_bytes``."""
+        """Device memory that ``prepare`` of one shot takes, or ``encode_still`` of a whole view (the greater), of so
+        many latents; as ``predict_bytes``.
+        """
         ...
 
     def release(self) -> None:

@@ -23,6 +23,7 @@ from transformers.models.clip.modeling_clip import CLIPVisionModelWithProjection
 from ....bridge.errors import CycloramaError
 from ...models.checkpoints import Checkpoint
 from ...models.memory import activation_bytes, weights_bytes
+from .noise_levels import noise_levels, require_falling_levels
 from .protocol import Conditions, Latents, Shot
 from .turns import Turns
 
@@ -45,11 +46,13 @@ class SpatioTemporalDenoiser:
         in_channels: that the UNet has to have.
         encoders: further networks, by name, that ``_tokens`` of a subclass uses.
 
-    Raises ``CycloramaError`` as ``Checkpoint.model`` does, and "checkpoint-wrong-channels".
+    Raises ``CycloramaError`` as ``Checkpoint.model`` does, "checkpoint-wrong-channels" and
+    "checkpoint-wrong-scheduler".
     """
 
     name: str
     licence: str
+    fingerprint: str
     placements: tuple[str, ...]
     channels = LATENT_CHANNELS
     takes_prompt = False
@@ -66,6 +69,7 @@ class SpatioTemporalDenoiser:
     ):
         _check_channels(checkpoint, in_channels)
         self.name, self.licence = checkpoint.name, checkpoint.licence
+        self.fingerprint = f"{checkpoint.fingerprint} {dtype}"
         self.placements = ("whole", "blocks") if device.type == "cuda" else ("whole",)
         self._device, self._dtype = device, dtype
         self._scheduler = _scheduler(checkpoint)
@@ -96,8 +100,7 @@ class SpatioTemporalDenoiser:
 
     def noise_levels(self, steps: int) -> tuple[float, ...]:
         """See the protocol."""
-        self._scheduler.set_timesteps(steps)
-        return (*self._scheduler.sigmas[:-1].tolist(), 0.0)
+        return noise_levels(self._scheduler, steps)
 
     @torch.no_grad()
     def prepare(
@@ -132,8 +135,7 @@ class SpatioTemporalDenoiser:
     def encode_still(self, image: Float[Tensor, "3 height width"], frames: int) -> Latents:
         """See the protocol."""
         self._turns.bring("vae")
-        latents = self._encoded(image.to(self._device)) * self._vae.config.scaling_factor
-        return latents.to(image.device).repeat(frames, 1, 1, 1)
+        return self._still(image.to(self._device), frames).to(image.device)
 
     @torch.no_grad()
     def decode(self, latents: Latents, frames: int) -> Float[Tensor, "frame 3 height width"]:
@@ -164,13 +166,13 @@ class SpatioTemporalDenoiser:
     def tile_bytes(self, frames: int, rows: int, columns: int) -> int:
         """See the protocol."""
         decoding = self._bytes("vae", lambda: self._decoded(torch.empty(frames, LATENT_CHANNELS, rows, columns)))
-        return max(decoding, self._encoding_bytes(rows, columns))
+        return max(decoding, self._encoding_bytes(frames, rows, columns))
 
     def prepare_bytes(self, rows: int, columns: int) -> int:
-        """See the protocol."""
+        """See the protocol. For a video of ``most_frames``."""
         height, width = rows * self.scale, columns * self.scale
         embedding = self._bytes("image_encoder", lambda: self._embedded(torch.empty(3, height, width)))
-        return max(embedding, self._encoding_bytes(rows, columns))
+        return max(embedding, self._encoding_bytes(self.most_frames, rows, columns))
 
     def _tokens(self, shots: Sequence[Shot], between: Callable[[], None]) -> list[tuple[Tensor, Tensor]]:
         """What the UNet's cross-attention sees of each shot, (token, feature): with guidance, and without."""
@@ -243,6 +245,9 @@ class SpatioTemporalDenoiser:
         """The VAE's latents, not scaled."""
         return self._vae.encode(image[None].to(_dtype_of(self._vae.encoder))).latent_dist.mode()[0].float()
 
+    def _still(self, image: Float[Tensor, "3 height width"], frames: int) -> Latents:
+        return (self._encoded(image) * self._vae.config.scaling_factor).repeat(frames, 1, 1, 1)
+
     def _decoded(self, latents: Latents) -> Float[Tensor, "frame 3 height width"]:
         unscaled = (latents / self._vae.config.scaling_factor).to(_dtype_of(self._vae.decoder))
         return self._vae.decode(unscaled, num_frames=len(latents)).sample.float()
@@ -255,9 +260,9 @@ class SpatioTemporalDenoiser:
                 f"The {encoder} of the checkpoint {self.name} gives {found} features, but its unet takes {needed}.",
             )
 
-    def _encoding_bytes(self, rows: int, columns: int) -> int:
+    def _encoding_bytes(self, frames: int, rows: int, columns: int) -> int:
         height, width = rows * self.scale, columns * self.scale
-        return self._bytes("vae", lambda: self._encoded(torch.empty(3, height, width)))
+        return self._bytes("vae", lambda: self._still(torch.empty(3, height, width), frames))
 
     def _bytes(self, network: str, call: Callable[[], object]) -> int:
         """Weights and activations on the device while ``call``, on tensors of the CPU, runs that network."""
@@ -271,7 +276,7 @@ def _check_channels(checkpoint: Checkpoint, in_channels: int) -> None:
     right = {8: "svd", 9: "animate-anything"}.get(found)  # pyright: ignore[reportArgumentType]
     raise CycloramaError(
         "checkpoint-wrong-channels",
-        f"The unet of the checkpoint {checkpoint.name} has {found} input channels, but {in_channels} are needed.",
+        f"The unet of the checkpoint {checkpoint.address} has {found} input channels, but {in_channels} are needed.",
         f"It is for --model {right}." if right else "",
     )
 
@@ -281,9 +286,10 @@ def _scheduler(checkpoint: Checkpoint) -> EulerDiscreteScheduler:
     if not isinstance(scheduler, EulerDiscreteScheduler):
         raise CycloramaError(
             "checkpoint-wrong-class",
-            f"The scheduler of the checkpoint {checkpoint.name} is of the class {type(scheduler).__name__}, "
+            f"The scheduler of the checkpoint {checkpoint.address} is of the class {type(scheduler).__name__}, "
             "but EulerDiscreteScheduler is needed.",
         )
+    require_falling_levels(checkpoint, scheduler)
     return scheduler
 
 
@@ -294,7 +300,7 @@ def _pixel_statistics(checkpoint: Checkpoint) -> tuple[Tensor, Tensor]:
     if mean.shape != (3,) or std.shape != (3,):
         raise CycloramaError(
             "checkpoint-damaged",
-            f"The feature_extractor of the checkpoint {checkpoint.name} does not say how pixels are normalised.",
+            f"The feature_extractor of the checkpoint {checkpoint.address} does not say how pixels are normalised.",
         )
     return mean, std
 

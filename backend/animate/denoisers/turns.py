@@ -1,14 +1,18 @@
-"""Networks that take turns on the device: one of them lies there at a time, whole or block by block."""
+"""Networks that take turns on the device: one of them lies there at a time, whole or block by block.
+
+Weights never change, so they stay in main memory, too: to take a network from the device nothing is copied.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import torch
 from diffusers.hooks.group_offloading import apply_group_offloading
 from diffusers.hooks.hooks import HookRegistry
-from torch import nn
+from torch import Tensor, nn
 
 from ...models.memory import weights_bytes
 
@@ -27,6 +31,7 @@ class Turns:
     def __init__(self, networks: Mapping[str, Any], stacks: Mapping[str, nn.Module], device: torch.device):
         self._networks, self._stacks, self._device = networks, stacks, device
         self._placement, self._in_use = "whole", ""
+        self._at_home: list[_Place] = []
 
     def bring(self, name: str) -> Any:
         """The network, laid out on the device; the one that was there leaves it first."""
@@ -37,6 +42,7 @@ class Turns:
             if self._placement == "blocks" and name in self._stacks:
                 self._lay_in_blocks(self._stacks[name])
             else:
+                self._at_home = [_Place.of(module) for module in network.modules()]
                 network.to(self._device)
         return network
 
@@ -60,7 +66,12 @@ class Turns:
             hooks = HookRegistry.check_if_exists_or_initialize(self._stacks[name])
             for hook in GROUP_OFFLOADING_HOOKS:
                 hooks.remove_hook(hook, recurse=True)
-        self._networks[name].to("cpu")
+        if self._at_home:
+            for place in self._at_home:
+                place.put_back()
+            self._at_home = []
+        else:
+            self._networks[name].to("cpu")
         if self._device.type == "cuda":
             torch.cuda.empty_cache()
 
@@ -83,6 +94,31 @@ class Turns:
             use_stream=self._device.type == "cuda",
             low_cpu_mem_usage=True,  # else all weights would be pinned, besides the copies that are in memory already
         )
+
+
+@dataclass(frozen=True)
+class _Place:
+    """The weights of one module (of its own, not of those in it) as they lie now.
+
+    A move to a device can put other tensors in their place (buffers) or give them another content (parameters); both
+    are undone.
+    """
+
+    tables: tuple[tuple[dict[str, Any], dict[str, Any]], ...]
+    contents: tuple[tuple[Tensor, Tensor], ...]
+
+    @classmethod
+    def of(cls, module: nn.Module) -> _Place:
+        tables = module._parameters, module._buffers
+        weights = [weight for table in tables for weight in table.values() if weight is not None]
+        return cls(tuple((table, dict(table)) for table in tables), tuple((weight, weight.data) for weight in weights))
+
+    def put_back(self) -> None:
+        for table, before in self.tables:
+            table.clear()
+            table.update(before)
+        for weight, content in self.contents:
+            weight.data = content
 
 
 def _blocks(stack: nn.Module) -> list[nn.Module]:

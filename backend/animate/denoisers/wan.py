@@ -19,11 +19,12 @@ from diffusers.pipelines.wan.pipeline_wan import prompt_clean
 from jaxtyping import Float
 from torch import Tensor
 from torch.nn.functional import pad
-from transformers import AutoImageProcessor, CLIPVisionModel, UMT5EncoderModel
+from transformers import CLIPVisionModel, UMT5EncoderModel
 
 from ....bridge.errors import CycloramaError
 from ...models.checkpoints import Checkpoint
 from ...models.memory import activation_bytes, weights_bytes
+from .noise_levels import noise_levels, require_falling_levels, wrong_scheduler
 from .protocol import Conditions, Latents, Shot
 from .turns import Turns
 
@@ -70,10 +71,11 @@ class Wan:
             device: where the networks compute.
             dtype: of transformer and encoders: bfloat16 on a GPU, float32 on a CPU. The VAE is in float32 always.
 
-        Raises ``CycloramaError``: "checkpoint-takes-no-image", "checkpoint-needs-more-than-an-image", and as
-        ``Checkpoint`` does.
+        Raises ``CycloramaError``: "checkpoint-takes-no-image", "checkpoint-needs-more-than-an-image",
+        "checkpoint-wrong-scheduler", and as ``Checkpoint`` does.
         """
         self.name, self.licence = checkpoint.name, checkpoint.licence
+        self.fingerprint = f"{checkpoint.fingerprint} {dtype}"
         index = checkpoint.index()
         self._device, self._dtype = device, dtype
         self._expands_timesteps = bool(index.get("expand_timesteps"))
@@ -84,8 +86,8 @@ class Wan:
         self._turns = Turns(self._networks, stacks, device)
         self._tokenizer = checkpoint.tokenizer()
         self._texts: dict[str, Float[Tensor, "token channel"]] = {}
-        self._image_processor = _image_processor(checkpoint) if "image_encoder" in self._networks else None
-        self._scheduler = checkpoint.scheduler()
+        self._image_processor = checkpoint.image_processor() if "image_encoder" in self._networks else None
+        self._scheduler = _scheduler(checkpoint)
 
         vae = self._networks["vae"].config
         self._frames_per_latent: int = vae.scale_factor_temporal
@@ -97,7 +99,8 @@ class Wan:
         self.scale: int = vae.scale_factor_spatial
         self.multiple = self._patch
         self.channels: int = vae.z_dim
-        self.default_frames = self.most_frames = FRAMES_OF_5B if self._expands_timesteps else FRAMES
+        trained = FRAMES_OF_5B if self._expands_timesteps else FRAMES
+        self.default_frames = self.most_frames = trained - (trained - 1) % self._frames_per_latent
         self.default_fps = 24.0 if self._expands_timesteps else 16.0
         self.weights_bytes = weights_bytes(*self._networks.values())
         self.placements: tuple[str, ...] = ("whole", "blocks") if device.type == "cuda" else ("whole",)
@@ -123,8 +126,7 @@ class Wan:
 
     def noise_levels(self, steps: int) -> tuple[float, ...]:
         """See ``Denoiser``."""
-        self._scheduler.set_timesteps(steps)
-        return tuple(self._scheduler.sigmas.tolist())
+        return noise_levels(self._scheduler, steps)
 
     @torch.no_grad()
     def prepare(
@@ -203,6 +205,7 @@ class Wan:
         needs = [
             self._bytes("text_encoder", lambda encoder: encoder(tokens.clone(), tokens + 1).last_hidden_state),
             self._bytes("vae", lambda vae: self._encode_given(vae, cpu, torch.zeros(image), self.most_frames)),
+            self._bytes("vae", lambda vae: self._encode_still(vae, cpu, torch.zeros(image), self.most_frames)),
         ]
         if "image_encoder" in self._networks:
             side = self._networks["image_encoder"].config.image_size
@@ -251,6 +254,10 @@ class Wan:
     def _encode_still(
         self, vae: Any, device: torch.device, image: Float[Tensor, "3 height width"], frames: int
     ) -> Latents:
+        # All frames, though they are the same, because their latents are not: before the first frame the causal
+        # convolutions see zeros. In the public VAEs they look 28 latents back (9 convolutions over 2 latents each, the
+        # 4 before them over 2 half as long, the 9 before those over 2 frames, and the two that halve the time), so of
+        # the 21 latents of 81 frames no two are the same.
         return self._encode(vae, image.to(device, torch.float32)[:, None].expand(-1, frames, -1, -1))
 
     def _encode(self, vae: Any, video: Float[Tensor, "3 frame height width"]) -> Latents:
@@ -360,27 +367,24 @@ def _require_image_input(checkpoint: Checkpoint, vae: AutoencoderKLWan, expands_
     if transformer.get("in_channels", needed) == latent and not expands_timesteps:
         raise CycloramaError(
             "checkpoint-takes-no-image",
-            f"{checkpoint.name} makes videos from text alone, so it cannot animate a picture.",
+            f"{checkpoint.address} makes videos from text alone, so it cannot animate a picture.",
             "Choose an image-to-video checkpoint of Wan, such as Wan-AI/Wan2.2-TI2V-5B-Diffusers.",
         )
     if transformer.get("in_channels", needed) != needed or transformer.get("pos_embed_seq_len"):
         raise CycloramaError(
             "checkpoint-needs-more-than-an-image",
-            f"{checkpoint.name} is a Wan that wants more to start from than a picture and a prompt.",
+            f"{checkpoint.address} is a Wan that wants more to start from than a picture and a prompt.",
             "Choose an image-to-video checkpoint of Wan, such as Wan-AI/Wan2.2-TI2V-5B-Diffusers.",
         )
 
 
-def _image_processor(checkpoint: Checkpoint) -> Any:
-    checkpoint.config("image_processor")  # raises when there is none
-    try:
-        return AutoImageProcessor.from_pretrained(checkpoint.folder / "image_processor", local_files_only=True)
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise CycloramaError(
-            "checkpoint-damaged",
-            f"The image_processor of the checkpoint {checkpoint.name} cannot be loaded.",
-            f"Delete {checkpoint.folder / 'image_processor'} and fetch it again.",
-        ) from error
+def _scheduler(checkpoint: Checkpoint) -> Any:
+    """The checkpoint's own, if it is for flow matching, whose noise levels are shares: 1 is noise alone."""
+    scheduler = checkpoint.scheduler()
+    if scheduler.config.get("prediction_type", "flow_prediction") != "flow_prediction":  # FlowMatch... do not name it
+        raise wrong_scheduler(checkpoint, "it is not for flow matching")
+    require_falling_levels(checkpoint, scheduler, highest=1.0)
+    return scheduler
 
 
 def _stack(conditions: Sequence[Conditions], part: str, length: int = 0) -> Tensor:

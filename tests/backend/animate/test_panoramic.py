@@ -1,12 +1,16 @@
 """From a panorama to a panoramic video by a video model."""
 
 import dataclasses
+import subprocess
+import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
 from cyclorama.backend.animate.keepsake import Keepsake
+from cyclorama.backend.animate.masks import mask_at
 from cyclorama.backend.animate.panoramic import Making, animate, calls_at_once, working_width
 from cyclorama.backend.animate.panoramic_denoiser import Schedule, State
 from cyclorama.backend.animate.regions import MotionRegion
@@ -64,7 +68,7 @@ def test_a_soft_mask_blends():
     full, _ = animate(still, hard, ToyModel(swaying), MAKING)
     half = region()[0].mask == 0.5
     softly = np.abs(video.frames[1] - still.image)[half].mean()
-    assert 0.1 < softly / np.abs(full.frames[1] - still.image)[half].mean() < 0.8
+    assert softly / np.abs(full.frames[1] - still.image)[half].mean() == pytest.approx(0.5, abs=0.05)
 
 
 def test_the_first_frame_has_the_panoramas_tones_whatever_the_model_does_to_them():
@@ -89,12 +93,13 @@ def test_light_beyond_white_comes_back(brightest):
 
 def test_there_is_no_seam_in_the_pixels():
     steps = []
-    for seed in range(4):
+    for seed in range(16):
         making = dataclasses.replace(MAKING, seed=seed)
         video, _ = animate(panorama(), everywhere(), ToyModel(restless), making)
-        steps.append(np.abs(video.frames - np.roll(video.frames, 1, axis=2)).mean(axis=(0, 1, 3)))
+        frames = video.frames[:, 28:-28]  # in the caps the edges of the toy's latents follow four meridians
+        steps.append(np.abs(frames - np.roll(frames, 1, axis=2)).mean(axis=(0, 1, 3)))
     across = np.mean(steps, axis=0)[::8]  # between latents; the toy's pixels are all alike within one
-    assert across[0] / across[1:].mean() == pytest.approx(1, abs=0.1)
+    assert across[0] / across[1:].mean() == pytest.approx(1, abs=0.05)
 
 
 def test_a_panorama_of_another_size_keeps_its_size_and_its_still_pixels():
@@ -125,7 +130,7 @@ class HungryModel(ToyModel):
 
 def test_as_many_views_are_computed_at_once_as_the_budget_allows(monkeypatch):
     monkeypatch.setattr(Budget, "left", lambda self: self.bytes)
-    for gigabytes, views in ((2.2, 1), (4.3, 3), (50, 20)):
+    for gigabytes, views in ((2.2, 1), (4.3, 3), (50, 4)):
         making = dataclasses.replace(MAKING, budget=Budget(int(gigabytes * 1e9), CPU))
         assert calls_at_once(HungryModel(swaying), 256, making) == views
 
@@ -134,11 +139,72 @@ def test_too_small_a_budget_is_refused_with_the_least_that_works(monkeypatch, ow
     monkeypatch.setattr(Budget, "left", lambda self: self.bytes)
     making = dataclasses.replace(MAKING, budget=Budget(10**9, CPU))
     model = HungryModel(swaying)
-    with pytest.raises(CycloramaError, match=r"at least 2\.0 GB of memory; 1\.0 GB") as raised:
+    with pytest.raises(CycloramaError, match=r"at least 2\.1 GB of memory; 1 GB") as raised:
         animate(panorama(), region(), model, making)
     assert raised.value.code == "memory-too-small"
     assert not model.batches
     assert not own_folder.exists()
+
+
+WITHIN_A_BUDGET = """
+import re, sys
+from pathlib import Path
+import numpy as np, torch
+from cyclorama.backend.animate.panoramic import Making, animate
+from cyclorama.backend.animate.panoramic_denoiser import Schedule
+from cyclorama.backend.animate.regions import MotionRegion
+from cyclorama.backend.models.memory import Budget
+from cyclorama.backend.sphere.panorama import Panorama
+from cyclorama.bridge.errors import CycloramaError
+sys.path.insert(0, sys.argv[2])
+from toy_models import ToyModel, swaying
+
+class Hungry(ToyModel):
+    def predict_bytes(self, shots, frames, rows, columns):
+        return shots * 50_000_000
+    def predict(self, noisy, *told):
+        taken = torch.ones(len(noisy) * 50_000_000 // 4)
+        return super().predict(noisy, *told)
+    def tile_bytes(self, frames, rows, columns):
+        return 20_000_000
+
+def making(gigabytes):
+    return Making(2, 7.0, 5, Schedule(2, 1), Budget.of(round(gigabytes * 1e9), torch.device("cpu")))
+
+image = np.random.default_rng(0).uniform(0, 1, (256, 512, 3)).astype(np.float32)
+told = Panorama(image, 512, 256), (MotionRegion(np.ones((256, 512), np.float32), "", 1.0),)
+try:
+    animate(*told, Hungry(swaying), making(0.01))
+except CycloramaError as refused:
+    least = float(re.search("at least ([0-9.]+) GB", refused.sentence)[1])
+model = Hungry(swaying)
+video, safe = animate(*told, model, making(least + float(sys.argv[1])))
+safe()
+peak = int(re.search(r"VmHWM:[^0-9]*([0-9]+)", Path("/proc/self/status").read_text())[1]) * 1024
+print(max(model.batches), peak / 1e9 / (least + float(sys.argv[1])))
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the peak of a process is read in /proc")
+def test_the_process_stays_within_its_budget_and_uses_it():
+    def at(above_the_least: float) -> tuple[int, float]:
+        script = (sys.executable, "-c", WITHIN_A_BUDGET, str(above_the_least), str(Path(__file__).parent))
+        views, share = subprocess.run(script, check=True, capture_output=True, text=True).stdout.split()
+        return int(views), float(share)
+
+    (few, least), (many, most) = at(0.0), at(0.18)
+    assert 1 <= few < 4 == many
+    assert 0.6 < least < 1.1
+    assert 0.6 < most < 1.1
+
+
+def test_masks_are_read_at_as_many_places_as_large_panoramas_have():
+    places = np.random.default_rng(0).normal(size=(40_000, 3))
+    places /= np.linalg.norm(places, axis=1, keepdims=True)
+    upper = np.zeros((64, 128), np.float32)
+    upper[:32] = 1
+    far = np.abs(places[:, 2]) > 0.1
+    assert np.array_equal(mask_at(upper, places, 64).numpy()[far], (places[:, 2] > 0)[far])
 
 
 class TwoPlacements(HungryModel):
@@ -232,8 +298,76 @@ def test_a_damaged_keepsake_is_started_over(tmp_path):
     assert keepsake.state() is None
 
 
+def test_a_decoder_that_makes_no_numbers_is_named_and_nothing_of_it_is_kept(own_folder):
+    model = ToyModel(swaying)
+    model.decode = lambda latents, frames: torch.full(
+        (frames, 3, 8 * latents.shape[-2], 8 * latents.shape[-1]), torch.nan
+    )
+    with pytest.raises(CycloramaError, match="decoding") as raised:
+        animate(panorama(), region(), model, MAKING)
+    assert raised.value.code == "latents-not-finite"
+    assert not list((own_folder / "unfinished").iterdir())
+
+
 def test_the_stages_are_reported_in_order():
     heard = []
     animate(panorama(), region(), ToyModel(swaying), MAKING, lambda *each: heard.append(each))
-    assert list(dict.fromkeys(stage for stage, _, _ in heard)) == ["animate", "decode"]
+    assert list(dict.fromkeys(stage for stage, _, _ in heard)) == ["animate", "decode", "finish"]
     assert heard[-1][1] == heard[-1][2]
+
+
+def test_a_region_without_a_pixel_of_the_model_is_refused():
+    mask = np.zeros((128, 256), np.float32)
+    mask[60, 100] = 0.1
+    with pytest.raises(CycloramaError) as raised:
+        animate(panorama(), (MotionRegion(mask, "", 1.0),), ToyModel(restless), MAKING)
+    assert raised.value.code == "region-too-small"
+
+
+def test_a_lack_of_memory_is_a_sentence_and_the_device_is_given_back():
+    model = ToyModel(restless)
+    released = []
+    model.release = lambda: released.append(True)
+
+    def encode_still(image, frames):
+        released.clear()
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    model.encode_still = encode_still
+    with pytest.raises(CycloramaError, match="not enough memory") as raised:
+        animate(panorama(), region(), model, MAKING)
+    assert raised.value.code == "out-of-memory"
+    assert released
+
+
+def test_a_keepsake_of_another_shape_is_not_gone_on_with(monkeypatch):
+    whole, safe = animate(panorama(), region(), ToyModel(restless), MAKING)
+    safe()
+    monkeypatch.setattr(Keepsake, "state", lambda self: State(2, torch.zeros(7, 3, 4)))
+    again, _ = animate(panorama(), region(), ToyModel(restless), MAKING)
+    assert np.array_equal(again.frames, whole.frames)
+
+
+def test_a_disk_that_is_full_does_not_end_the_run(monkeypatch, own_folder):
+    def full(*_arguments, **_more):
+        raise OSError("No space left on device")
+
+    monkeypatch.setattr("cyclorama.backend.animate.keepsake.save_file", full)
+    video, _ = animate(panorama(), region(), ToyModel(restless), MAKING)
+    assert np.isfinite(video.frames).all()
+    assert not list((own_folder / "unfinished").iterdir())
+
+
+def test_other_weights_in_the_same_folder_start_anew():
+    animate(panorama(), region(), ToyModel(restless), MAKING)
+    second = ToyModel(restless)
+    second.fingerprint = "trained on"
+    animate(panorama(), region(), second, MAKING)
+    assert sum(second.batches) > 0
+
+
+def test_only_what_moves_is_decoded():
+    little, much = ToyModel(swaying), ToyModel(swaying)
+    animate(panorama(1024), region(1024), little, MAKING)
+    animate(panorama(1024), everywhere(1024), much, MAKING)
+    assert 0 < little.decoded < 0.7 * much.decoded

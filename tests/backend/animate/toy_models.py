@@ -16,7 +16,7 @@ class ToyModel:
             "mask", "strength" and "prompt" (length of the prompt).
     """
 
-    name, licence = "toy", "CC0-1.0"
+    name, licence, fingerprint = "toy", "CC0-1.0", "toy"
     scale, multiple, channels = 8, 1, 4
     takes_prompt = takes_strength = True
     default_frames = most_frames = 14
@@ -29,6 +29,8 @@ class ToyModel:
         self.batches: list[int] = []
         self.noisy: list[tuple[int, Tensor]] = []
         self.shots = []
+        self.decoded = 0
+        """Tiles of video."""
 
     def latent_frames(self, frames):
         return frames
@@ -64,6 +66,7 @@ class ToyModel:
         return latents.expand(frames, -1, -1, -1).clone()
 
     def decode(self, latents, frames):
+        self.decoded += frames > 1
         return torch.nn.functional.interpolate(latents[:, :3], scale_factor=8, mode="nearest")
 
     def place(self, placement): ...

@@ -8,15 +8,20 @@ import subprocess
 import sys
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 
+import psutil
 import pytest
 import torch
 from diffusers.models.autoencoders.autoencoder_kl import AutoencoderKL
 from diffusers.models.autoencoders.autoencoder_kl_temporal_decoder import AutoencoderKLTemporalDecoder
 from diffusers.models.unets.unet_spatio_temporal_condition import UNetSpatioTemporalConditionModel
+from transformers.models.clip.modeling_clip import CLIPVisionModelWithProjection
 
 from cyclorama.backend.animate.denoisers.loading import load
-from cyclorama.backend.models.checkpoints import locate, weight_files
+from cyclorama.backend.models.checkpoints import locate
+from cyclorama.backend.models.layout import weight_files
+from cyclorama.backend.models.memory import weights_bytes
 from cyclorama.backend.models.registry import FAMILIES
 from cyclorama.bridge.errors import CycloramaError
 
@@ -51,11 +56,34 @@ def refusal(asked):
 def test_a_folder_gives_its_components_and_licence(original):
     checkpoint = locate(str(original), ["unet"])
 
-    assert (checkpoint.name, checkpoint.folder, checkpoint.licence) == (str(original), original, "cc0-1.0")
+    assert (checkpoint.folder, checkpoint.licence) == (original, "cc0-1.0")
     assert checkpoint.index()["vae"] == ["diffusers", "AutoencoderKLTemporalDecoder"]
     assert checkpoint.has("unet") and checkpoint.has("feature_extractor") and not checkpoint.has("text_encoder")
     assert checkpoint.config("unet")["in_channels"] == 8
     assert type(checkpoint.scheduler()).__name__ == "EulerDiscreteScheduler"
+
+
+@pytest.mark.parametrize("path", ["{folder}", "{folder}/", "{folder}/vae/..", "."])
+def test_the_name_of_a_folder_tells_nothing_of_where_it_lies(path, original, monkeypatch):
+    monkeypatch.chdir(original)
+    assert locate(path.format(folder=original), []).name == "tiny"
+
+
+def test_the_weights_lie_in_memory_before_they_are_used(tmp_path):
+    """Also those that are stored in the type that is asked for, which libraries map from the file."""
+    make_checkpoint(tmp_path / "large")
+    AutoencoderKL(block_out_channels=(512,), layers_per_block=2).save_pretrained(tmp_path / "large/vae")
+    index = json.loads((tmp_path / "large/model_index.json").read_text()) | {"vae": ["diffusers", "AutoencoderKL"]}
+    (tmp_path / "large/model_index.json").write_text(json.dumps(index))
+    for file in (tmp_path / "large/vae").glob("*.fp16.*"):
+        file.unlink()
+
+    vae = locate(str(tmp_path / "large"), ["vae"]).model("vae", AutoencoderKL, torch.float32)
+    before = psutil.Process().memory_info().rss
+    used = all(weight.isfinite().all() for weight in vae.parameters())
+
+    assert used and weights_bytes(vae) > 100e6
+    assert psutil.Process().memory_info().rss - before < 0.1 * weights_bytes(vae)
 
 
 def test_a_model_is_loaded_for_inference_with_the_weights_of_the_file(original):
@@ -83,7 +111,7 @@ def test_the_tiny_model_lies_in_the_users_models_folder_unless_told_otherwise(or
     shutil.copytree(original, tmp_path / "tiny")
 
     assert (missing.code, "tiny_checkpoints.py" in missing.hint) == ("checkpoint-needed", True)
-    assert load("tiny", "", CPU).name == str(tmp_path / "tiny")
+    assert load("tiny", "", CPU).name == "tiny"
 
 
 def test_a_tiny_checkpoint_is_recognised_by_what_is_in_it(original, tmp_path):
@@ -185,7 +213,99 @@ def test_a_damaged_checkpoint(folder, damage):
         lambda: locate(str(folder), ["unet"]).model("unet", UNetSpatioTemporalConditionModel, torch.float32)
     )
 
-    assert refused.code == "checkpoint-damaged" and str(folder) in str(refused)
+    assert refused.code == "checkpoint-damaged" and str(folder) in refused.sentence
+    assert refused.hint == "Put a complete copy of the checkpoint in its place."  # it is the artist's own
+
+
+RUN_ME = "from pathlib import Path\nPath({mark!r}).touch()\nclass Reader: pass\n"
+
+READ = """
+import sys
+from cyclorama.backend.models.checkpoints import locate
+from cyclorama.bridge.errors import CycloramaError
+try:
+    locate(sys.argv[1], []).tokenizer()
+except CycloramaError as error:
+    print(error.code, error.sentence)
+try:
+    locate(sys.argv[1], []).image_processor()
+except CycloramaError as error:
+    print(error.code, error.sentence)
+"""
+
+
+@pytest.mark.parametrize("answer", ["y\ny\n", ""], ids=["somebody says yes", "nobody there"])
+def test_code_in_a_checkpoint_is_never_run_nor_asked_about(folder, tmp_path, answer):
+    mark = tmp_path / "it was run"
+    for component, config, reader in [
+        ("tokenizer", "tokenizer_config.json", {"AutoTokenizer": ["reader.Reader", None]}),
+        ("image_processor", "preprocessor_config.json", {"AutoImageProcessor": "reader.Reader"}),
+    ]:
+        (folder / component).mkdir()
+        (folder / component / config).write_text(json.dumps({"auto_map": reader}))
+        (folder / component / "reader.py").write_text(RUN_ME.format(mark=str(mark)))
+
+    told = subprocess.run(
+        [sys.executable, "-c", READ, str(folder)],
+        input=answer,
+        env={**os.environ, "HF_HOME": str(tmp_path / "hub")},
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+
+    assert told.stdout.splitlines() == [
+        f"checkpoint-runs-code The {component} of the checkpoint {folder} brings Python code of its own, "
+        "which is never run."
+        for component in ("tokenizer", "image_processor")
+    ]
+    assert not mark.exists()
+
+
+def test_a_configuration_cannot_choose_compiled_code(tmp_path):
+    """transformers would take a model's attention from the hub where that is written in the configuration."""
+    folder = make_checkpoint(tmp_path / "kernel")
+    file = folder / "image_encoder/config.json"
+    file.write_text(json.dumps(json.loads(file.read_text()) | {"_attn_implementation": "somebody/kernel"}))
+
+    encoder = locate(str(folder), []).model("image_encoder", CLIPVisionModelWithProjection, torch.float32)
+
+    assert encoder.config._attn_implementation == "sdpa"
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda folder: (folder / "unet" / WEIGHTS).touch(),
+        lambda folder: (folder / "unet" / WEIGHTS).rename(folder / "unet/diffusion_pytorch_model.safetensors"),
+        lambda folder: (folder / "scheduler/scheduler_config.json").write_text("{}"),
+        lambda folder: (folder / "model_index.json").write_text("{}"),
+    ],
+    ids=["saved again", "renamed", "another scheduler", "another pipeline"],
+)
+def test_the_fingerprint_tells_checkpoints_apart(folder, original, change):
+    checkpoint = locate(str(folder), [])
+    before = checkpoint.fingerprint
+    assert before == checkpoint.fingerprint == locate(str(original), []).fingerprint  # a copy keeps the times
+
+    (folder / "README.md").write_text("Lovely.")
+    assert checkpoint.fingerprint == before
+    change(folder)
+    assert checkpoint.fingerprint != before
+
+
+def test_in_the_hub_s_cache_the_fingerprint_is_that_of_the_content(original, tmp_path):
+    def cache(name, blob):
+        folder = tmp_path / name / "models--studio--tiny-video"
+        shutil.copytree(original, folder / "snapshots" / COMMIT)
+        (folder / "blobs").mkdir()
+        weights = folder / "snapshots" / COMMIT / "unet" / WEIGHTS
+        shutil.copy(weights, folder / "blobs" / blob)
+        weights.unlink()
+        weights.symlink_to(folder / "blobs" / blob)
+        return locate(str(folder / "snapshots" / COMMIT), []).fingerprint
+
+    assert cache("here", "one") == cache("there", "one") != cache("elsewhere", "two")
 
 
 def test_halves_are_preferred_and_pickles_and_other_variants_ignored():
@@ -323,6 +443,10 @@ def test_a_hub_id_is_fetched_once_and_only_what_is_needed(hub, tmp_path, origina
     assert again == first | {"told": []}
     unet = locate(first["folder"], []).model("unet", UNetSpatioTemporalConditionModel, torch.float32)
     assert unet.config.num_frames == 14
+
+    (Path(first["folder"]) / "unet/config.json").write_text("{")
+    damaged = refusal(lambda: locate(first["folder"], []).config("unet"))
+    assert damaged.hint == f"Delete {tmp_path / 'hub/models--studio--tiny-video'} and fetch it again."
 
 
 def test_a_component_that_is_not_yet_in_the_cache_is_fetched_too(hub, tmp_path):

@@ -253,6 +253,7 @@ def test_what_an_earlier_run_did_does_not_make_the_clock_hopeful(monkeypatch):
     now = 100.0
     monkeypatch.setattr("cyclorama.backend.recipes.progress.time.monotonic", lambda: now)
     clock = Clock({"read": 0.1, "animate": 0.9})
+    clock.advance("read", 0, 1)
     now += 1
     clock.advance("read", 1, 1)
     clock.advance("animate", 60, 100)  # goes on from there

@@ -157,13 +157,27 @@ def test_a_still_image_stands_still_and_comes_back(svd):
     assert (video - image)[inside].square().mean().sqrt() < 0.05
 
 
-def test_more_frames_than_the_model_was_trained_on_are_refused(svd, folder):
+def test_noise_levels_that_do_not_end_at_zero_are_refused(folder, tmp_path):
+    with_scheduler(folder, tmp_path / "checkpoint", final_sigmas_type="sigma_min")
+
+    with pytest.raises(CycloramaError, match="its noise levels do not fall from step to step to 0") as refused:
+        load("svd", str(tmp_path / "checkpoint"), CPU)
+
+    assert refused.value.code == "checkpoint-wrong-scheduler"
+
+
+def test_weights_in_another_precision_have_another_fingerprint(folder, svd):
+    here, gpu = load("svd", str(folder), CPU), load("svd", str(folder), torch.device("cuda"))
+    assert here.fingerprint == svd.fingerprint != gpu.fingerprint
+
+
+def test_more_frames_than_the_model_was_trained_on_are_refused(svd):
     assert svd.latent_frames(14) == svd.default_frames == 14
     with pytest.raises(CycloramaError) as refused:
         svd.latent_frames(30)
 
     assert refused.value.code == "too-many-frames"
-    assert refused.value.sentence == f"The model {folder} makes at most 14 frames; 30 were asked for."
+    assert refused.value.sentence == "The model svd makes at most 14 frames; 30 were asked for."
 
 
 def test_memory_grows_with_what_is_predicted_at_once(svd):

@@ -9,7 +9,10 @@ import numpy as np
 import pytest
 import torch
 from diffusers.pipelines.wan.pipeline_wan_i2v import WanImageToVideoPipeline
+from diffusers.schedulers.scheduling_ddim import DDIMScheduler
 from diffusers.schedulers.scheduling_flow_match_euler_discrete import FlowMatchEulerDiscreteScheduler
+from diffusers.schedulers.scheduling_flow_match_heun_discrete import FlowMatchHeunDiscreteScheduler
+from diffusers.schedulers.scheduling_unipc_multistep import UniPCMultistepScheduler
 from PIL import Image
 from torch import Tensor
 
@@ -132,6 +135,31 @@ def test_noise_levels_are_those_of_the_checkpoints_scheduler(kind, load):
     assert all(a > b for a, b in pairwise(levels))
 
 
+SCHEDULERS = {
+    "another at each size": (FlowMatchEulerDiscreteScheduler, {"use_dynamic_shifting": True}, "for a number of steps"),
+    "rising": (FlowMatchEulerDiscreteScheduler, {"invert_sigmas": True}, "do not fall"),
+    "not to 0": (
+        UniPCMultistepScheduler,
+        {"prediction_type": "flow_prediction", "use_flow_sigmas": True, "final_sigmas_type": "sigma_min"},
+        "do not fall from step to step to 0",
+    ),
+    "two of each": (FlowMatchHeunDiscreteScheduler, {}, "do not fall"),
+    "no shares": (UniPCMultistepScheduler, {"prediction_type": "flow_prediction"}, "begin at .*, not at 1"),
+    "noise predicted": (UniPCMultistepScheduler, {"use_flow_sigmas": True}, "not for flow matching"),
+    "without levels": (DDIMScheduler, {}, "not for flow matching"),
+}
+
+
+@pytest.mark.parametrize("name", SCHEDULERS)
+def test_a_scheduler_that_does_not_lead_from_noise_to_the_video_is_refused(name, checkpoint, tmp_path):
+    cls, settings, says = SCHEDULERS[name]
+    folder = shutil.copytree(checkpoint("wan-2.2-5b"), tmp_path / "checkpoint")
+    cls(**settings).save_pretrained(folder / "scheduler")
+    with pytest.raises(CycloramaError, match=f"The scheduler of the checkpoint {folder} .* {says}") as error:
+        load_folder(folder)
+    assert error.value.code == "checkpoint-wrong-scheduler"
+
+
 def test_each_prompt_is_encoded_once(load):
     wan = load("wan-2.2-5b")
     first, second = wan.prepare([shot(), shot("leaves")], FRAMES, fps=24.0)
@@ -169,6 +197,12 @@ def test_a_still_video_goes_through_the_vae_and_back(kind, load):
     assert video.isfinite().all() and video.abs().max() <= 1
 
 
+def test_no_latent_of_a_still_video_can_stand_for_the_next_ones(load):
+    """The causal encoder sees zeros before the first frame, and looks back over almost all of the video."""
+    latents = load("wan-2.1").encode_still(shot().image, 61)
+    assert all(difference(later, earlier) > 1e-4 for earlier, later in pairwise(latents))
+
+
 def test_a_longer_still_video_begins_like_a_shorter_one(load):
     wan = load("wan-2.1")
     shorter, longer = (wan.encode_still(shot().image, frames) for frames in (5, 9))
@@ -190,7 +224,9 @@ def test_makes_as_many_frames_as_it_was_trained_for(kind, most, load):
     wan = load(kind)
     assert [wan.latent_frames(frames) for frames in (1, 5, most)] == [1, 2, (most - 1) // 4 + 1]
     assert wan.default_frames == wan.most_frames == most
-    with pytest.raises(CycloramaError, match=f"at most {most} frames, not of {most + 4}") as error:
+    with pytest.raises(
+        CycloramaError, match=f"^{kind} makes videos of at most {most} frames, not of {most + 4}"
+    ) as error:
         wan.latent_frames(most + 4)
     assert error.value.code == "too-many-frames"
 
@@ -200,6 +236,18 @@ def test_names_the_nearest_possible_numbers_of_frames(frames, nearest, load):
     with pytest.raises(CycloramaError, match=f"of {nearest} frames, but not of {frames}") as error:
         load("wan-2.1").prepare([shot()], frames, fps=16.0)
     assert error.value.code == "frames-not-possible"
+
+
+def test_what_it_offers_is_possible_however_many_frames_share_a_latent(checkpoint, tmp_path):
+    folder = shutil.copytree(checkpoint("wan-2.2-5b"), tmp_path / "checkpoint")
+    config = folder / "vae/config.json"
+    config.write_text(json.dumps(json.loads(config.read_text()) | {"scale_factor_temporal": 16}))
+    wan = load_folder(folder)
+    assert wan.latent_frames(wan.default_frames) == 8 and wan.most_frames == 113
+    with pytest.raises(CycloramaError, match="of 97 or 113 frames, but not of 112"):
+        wan.latent_frames(112)
+    with pytest.raises(CycloramaError, match="at most 113 frames, not of 118"):
+        wan.latent_frames(118)
 
 
 @pytest.mark.parametrize(
@@ -300,5 +348,7 @@ def test_memory_is_foretold_without_computing(kind, load):
     video = wan.decode(wan.encode_still(shot().image, FRAMES), FRAMES)
     assert wan.tile_bytes(FRAMES, rows, columns) > wan.weights_bytes + video.nbytes
     assert wan.prepare_bytes(rows, columns) > wan.weights_bytes
+    still_view = wan.most_frames * 3 * (32 * wan.scale) ** 2 * 4
+    assert wan.prepare_bytes(32, 32) > wan.weights_bytes + still_view
     noisy, levels = noise(wan), wan.noise_levels(STEPS)
     assert wan.predict(noisy, 0, levels, wan.prepare([shot()], FRAMES, fps=16.0)).isfinite().all()
