@@ -76,7 +76,7 @@ def no_network() -> Any:
     from torch.nn import functional
 
     class NoNetwork:
-        name, licence = "no network", ""
+        name, licence, fingerprint = "no network", "", ""
         scale, multiple, channels = 8, 1, 4
         takes_prompt = takes_strength = False
         placements = ("whole",)

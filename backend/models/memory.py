@@ -88,25 +88,12 @@ class Budget:
 
     def left(self) -> int:
         """Bytes left for tensors, libraries' scratch taken off; negative when more than the budget is in use."""
-        unread = _unread_weights() if self.device.type == "cpu" else 0
-        return self.bytes - memory_in_use(self.device) - unread - SCRATCH_BYTES[self.device.type]
+        return self.bytes - memory_in_use(self.device) - SCRATCH_BYTES[self.device.type]
 
 
 def memory_in_use(device: torch.device) -> int:
     """Bytes in use now: by tensors on a GPU; by the process (resident) on a CPU."""
     return torch.cuda.memory_allocated(device) if device.type == "cuda" else psutil.Process().memory_info().rss
-
-
-def _unread_weights() -> int:
-    """Bytes of weights that will be resident as soon as they are used: files in the type that was asked for are mapped.
-
-    Those of the hub's cache have names without a suffix. macOS does not say.
-    """
-    if sys.platform == "darwin":
-        return 0
-    maps = psutil.Process().memory_maps(grouped=False)
-    weights = (part for part in maps if part.path.endswith(".safetensors") or "/blobs/" in part.path)
-    return sum(max(getattr(part, "size", part.rss) - part.rss, 0) for part in weights)
 
 
 def _free_bytes(device: torch.device) -> int:

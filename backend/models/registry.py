@@ -37,6 +37,9 @@ FAMILIES: dict[str, Family] = {
     )
 }
 
+FREE_LICENCES = {"apache-2.0", "mit", "bsd-3-clause", "cc0-1.0", "cc-by-4.0"}
+"""Licences of weights (SPDX ids in lower case) that leave commercial work free."""
+
 LICENCES = {
     "stabilityai/stable-video-diffusion-img2vid": "stable-video-diffusion-nc-community",  # not for commercial use
     "stabilityai/stable-video-diffusion-img2vid-xt": "stable-video-diffusion-nc-community",

@@ -106,7 +106,13 @@ def model_motion(
 def _notes(regions: tuple[MotionRegion, ...], settings: PanoramaTo4D, model: Denoiser, width: int) -> Iterator[str]:
     """What was asked for and the model cannot do."""
     from ..animate.panoramic import working_width
+    from ..models.registry import FREE_LICENCES
 
+    if model.licence.lower() not in FREE_LICENCES:
+        licence = (
+            f"The licence of {model.name} is {model.licence}" if model.licence else f"{model.name} names no licence"
+        )
+        yield f"{licence}: read it before you use this scene in commercial work."
     if any(region.prompt for region in regions) and not model.takes_prompt:
         yield f"{model.name} reads no prompt: what was written there had no effect."
     if any(region.strength != 1 for region in regions) and not model.takes_strength:

@@ -100,7 +100,7 @@ def measure(model: Denoiser, width: int, memory_gb: float, steps: int) -> list[s
         _, safe = animate(still, everywhere, model, making, _heard(time.perf_counter()))
         minutes = (time.perf_counter() - start) / 60
         safe()
-    paper_minutes, paper_gb = PAPER.get(width, (float("nan"), float("nan")))
+    paper = "{:.2f}, {:.1f}".format(*PAPER[width]) if width in PAPER else ""
     return [
         f"{width} x {width // 2}",
         str(at_once),
@@ -108,8 +108,7 @@ def measure(model: Denoiser, width: int, memory_gb: float, steps: int) -> list[s
         f"{minutes / frames:.3f}",
         f"{memory.peak_bytes / 1e9:.1f}",
         f"{making.budget.bytes / 1e9:.1f}",
-        f"{paper_minutes:.2f}",
-        f"{paper_gb:.1f}",
+        paper,
     ]
 
 
@@ -143,7 +142,7 @@ def main() -> None:
         size = "tiny networks" if asked.tiny else "full size, random weights"
         table = Table(
             *("panorama", "views at once", "minutes", "minutes a frame", "peak GB", "budget GB"),
-            *("4K4DGen (A100): minutes a frame", "GB"),
+            "4K4DGen (A100): minutes a frame, GB",
             title=f"14 frames, {asked.steps} steps, {size}; {name}, {datetime.date.today()}",
         )
         for width in asked.widths or ((256, 512, 1024) if asked.tiny else (1024, 2048, 4096)):

@@ -80,7 +80,7 @@ def test_the_weights_lie_in_memory_before_they_are_used(tmp_path):
 
     vae = locate(str(tmp_path / "large"), ["vae"]).model("vae", AutoencoderKL, torch.float32)
     before = psutil.Process().memory_info().rss
-    used = all(weight.isfinite().all() for weight in vae.parameters())
+    used = all(weight.sum().isfinite() for weight in vae.parameters())
 
     assert used and weights_bytes(vae) > 100e6
     assert psutil.Process().memory_info().rss - before < 0.1 * weights_bytes(vae)

@@ -8,7 +8,6 @@ import time
 import psutil
 import pytest
 import torch
-from safetensors.torch import load_file, save_file
 from torch import nn
 
 from cyclorama.backend.models.memory import (
@@ -199,12 +198,3 @@ def test_memory_that_ran_out_is_told_from_other_errors():
     assert is_out_of_memory(RuntimeError("cuDNN error: CUDNN_STATUS_ALLOC_FAILED"))
     assert not is_out_of_memory(RuntimeError("mat1 and mat2 shapes cannot be multiplied"))
     assert not is_out_of_memory(ValueError("out of memory"))
-
-
-@pytest.mark.skipif(sys.platform == "darwin", reason="macOS does not say what is mapped")
-def test_weights_that_are_mapped_but_not_read_yet_count_as_in_use(tmp_path):
-    save_file({"weight": floats(8 * MEGABYTE)}, tmp_path / "model.safetensors")
-    weight = load_file(tmp_path / "model.safetensors")["weight"]
-    unread = Budget(MEGABYTE << 16, CPU).left()
-    weight.sum()
-    assert Budget(MEGABYTE << 16, CPU).left() == pytest.approx(unread, abs=4 * MEGABYTE)

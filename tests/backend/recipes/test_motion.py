@@ -341,3 +341,11 @@ def test_what_the_model_cannot_do_is_said_before_it_computes(
         panorama_to_4d(panorama, output, settings)
     assert raised.value.code == code
     assert not output.parent.exists() and not unfinished.exists()
+
+
+def test_a_licence_that_is_not_free_for_all_work_is_named(make, checkpoints, tmp_path):
+    folder = Path(shutil.copytree(checkpoints["svd"], tmp_path / "svd-copy"))
+    (folder / "README.md").write_text("---\nlicense: other\nlicense_name: some-community\n---\n", "utf-8")
+    info, _ = make(dataclasses.replace(QUICK, checkpoint=str(folder), frames=1, steps=1))
+    assert any("read it before you use this scene in commercial work" in note for note in info.notes)
+    assert info.models[0].licence not in ("", "cc0-1.0")
