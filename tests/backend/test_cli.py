@@ -29,6 +29,8 @@ def start(*arguments: object) -> subprocess.Popen:
         text=True,
         start_new_session=True,  # so that strays can be counted
         env=os.environ | {"COLUMNS": "200"},
+        # A shell's job in the background, as these tests may be, and what it starts are deaf to Ctrl-C.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
 
 
