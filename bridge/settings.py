@@ -91,7 +91,7 @@ class PanoramaTo4D:
             description="The video model of the panoramic animator",
             extra={
                 "svd": ("Stable Video Diffusion", "Moves by itself, reads no prompt"),
-                "animate-anything": ("Animate Anything", "Made for regions, prompts and motion strength"),
+                "animate-anything": ("Animate Anything", "Made for regions and motion strength"),
                 "wan": ("Wan", "Image to video, led by the prompt"),
                 "tiny": ("Tiny", "Random weights, to test an installation"),
             },

@@ -9,6 +9,7 @@ Diffusion, arXiv 2311.15127, appendix D). They differ in the further channels an
 from __future__ import annotations
 
 import math
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
 
@@ -36,7 +37,7 @@ USUAL_MOTION_BUCKET = 127
 MOTION_BUCKETS = (1, 255)
 
 
-class SpatioTemporalDenoiser:
+class SpatioTemporalDenoiser(ABC):
     """The ``Denoiser`` protocol, but for what the UNet's further channels and tokens are.
 
     Args:
@@ -201,9 +202,9 @@ class SpatioTemporalDenoiser:
         image_latents = torch.empty(LATENT_CHANNELS, rows, columns)
         return {"image_latents": image_latents, "added_times": torch.empty(3), "tokens": tokens, "free_tokens": tokens}
 
+    @abstractmethod
     def _channels(self, scaled: Tensor, image_latents: Tensor, conditions: Conditions) -> Tensor:
         """The UNet's input, from noisy latents of unit variance and image latents, all (shot, frame, channel, ...)."""
-        raise NotImplementedError
 
     def _clean(self, noisy: Tensor, sigma: float, timestep: Tensor, conditions: Conditions) -> Tensor:
         """x̂ with classifier-free guidance that grows over the frames; its two passes run one after the other."""
