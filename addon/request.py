@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import uuid
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -11,9 +12,13 @@ import bpy
 from ..bridge.errors import CycloramaError
 from ..bridge.messages import Generate
 from ..bridge.scene import SUFFIX
-from ..bridge.settings import PanoramaTo4D, checked
+from ..bridge.settings import WITHOUT_NETWORK, PanoramaTo4D, checked
 from . import preferences
 from .properties import BESIDE_THE_FILE, RECIPE_SETTINGS, GenerateSettings
+
+_FILES = ("mask", "depth_file")
+_WEIGHTS = ("checkpoint", "estimator_checkpoint", "metric_reference")
+"""Settings that are folders or ids on the hub."""
 
 SCENES_FOLDER = "scenes"
 """Below the backend's folder: for scenes of a .blend that is not saved yet, whose "beside the file" is nowhere."""
@@ -41,11 +46,22 @@ def generate_request(settings: GenerateSettings) -> Generate:
 def recipe_settings(settings: GenerateSettings) -> PanoramaTo4D:
     """The recipe's settings, checked as on the wire. Raises ``CycloramaError``."""
     values: dict[str, Any] = {name: _value(getattr(settings, name)) for name in RECIPE_SETTINGS}
-    if settings.mask:
-        values["mask"] = str(_absolute(settings.mask))
-    if settings.checkpoint.startswith(BESIDE_THE_FILE):  # what else is a path we cannot tell from a hub id
-        values["checkpoint"] = str(_absolute(settings.checkpoint))
+    values |= dict.fromkeys(_unread(settings), "")
+    for name in _FILES:
+        if values[name]:
+            values[name] = str(_absolute(values[name]))
+    for name in _WEIGHTS:
+        if values[name].startswith(BESIDE_THE_FILE):  # what else is a path we cannot tell from a hub id
+            values[name] = str(_absolute(values[name]))
     return checked(PanoramaTo4D(**values))
+
+
+def _unread(settings: GenerateSettings) -> Iterator[str]:
+    """What was set for another estimator than the chosen one: the panel shows it no more, and it is kept for later."""
+    if settings.estimator != "file":
+        yield "depth_file"
+    if settings.estimator in WITHOUT_NETWORK:
+        yield from ("estimator_checkpoint", "metric_reference")
 
 
 def _value(value):

@@ -1,4 +1,4 @@
-"""The command ``cyclorama``: make, inspect, serve, demo."""
+"""The command ``cyclorama``: make, depth, inspect, serve, demo."""
 
 from __future__ import annotations
 
@@ -7,14 +7,18 @@ import os
 import signal
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import tyro
 
 from ..bridge.errors import CycloramaError
 from ..bridge.memory import peak_bytes
+from ..bridge.settings import Rig
 from . import __version__
-from .options import Options, chosen
+from .options import DepthOptions, Options, chosen
+
+if TYPE_CHECKING:
+    from .terminal import ProgressDisplay
 
 STOPPED = 130
 """Exit code after Ctrl-C, as shells have it."""
@@ -29,7 +33,7 @@ def main(arguments: list[str] | None = None) -> None:
         return
     try:
         tyro.extras.subcommand_cli_from_dict(
-            {"make": make, "inspect": inspect, "serve": serve, "demo": demo},
+            {"make": make, "depth": depth, "inspect": inspect, "serve": serve, "demo": demo},
             prog="cyclorama",
             description="Moving 3D backdrops for Blender: panoramas animated and lifted to Gaussians.",
             args=arguments,
@@ -71,13 +75,52 @@ def make(
     show = PreviewFile(preview.absolute()) if preview else unseen
     with ProgressDisplay(stages(asked)) as progress:
         info = panorama_to_4d(panorama, output.absolute(), asked, progress, overwrite=overwrite, show=show)
-    for note in info.notes:
-        print(f"note: {note}")
-    seconds = sum(progress.clock.seconds.values())
+    _tell_notes(info.notes)
     print(
         f"{output}: {info.frame_count} frames of {info.static_count:,} static and {info.moving_count:,} moving "
-        f"Gaussians, in {seconds:.1f} s with at most {peak_bytes() / 1e9:.2f} GB of memory"
+        f"Gaussians, {_cost(progress)}"
     )
+
+
+def depth(
+    source: Annotated[tyro.conf.Positional[Path], tyro.conf.arg(metavar="PANORAMA-OR-VIDEO")],
+    output: Annotated[Path, tyro.conf.arg(aliases=["-o"])],
+    settings: tyro.conf.OmitArgPrefixes[DepthOptions],  # pyright: ignore[reportInvalidTypeForm]
+    rig: Rig = "auto",
+    overwrite: tyro.conf.FlagCreatePairsOff[bool] = False,
+) -> None:
+    """Tell how far everything is in a 360° panorama or video: distances in metres as EXR, and a preview.
+
+    Args:
+        source: a panorama, a 360° video, or a folder of its numbered frames.
+        output: the folder to make.
+        rig: whether the video's camera moves; auto: it is looked at.
+        overwrite: replace such a folder that is there.
+    """
+    from .recipes.depth_video import depth_video, stages
+    from .terminal import ProgressDisplay
+
+    asked = chosen(settings)
+    with ProgressDisplay(stages(asked)) as progress:
+        info = depth_video(source, output.absolute(), asked, progress, rig=rig, overwrite=overwrite)
+    _tell_notes(info.notes)
+    frames = "one frame" if info.frame_count == 1 else f"{info.frame_count} frames"
+    which = "" if info.distance_count == info.frame_count else ", the same in all"
+    nearest, farthest = info.range
+    print(
+        f"{output}: {frames} of {info.width} x {info.height} distances from {nearest:.3g} m to {farthest:.3g} m"
+        f"{which}, {_cost(progress)}"
+    )
+
+
+def _tell_notes(notes: tuple[str, ...]) -> None:
+    for note in notes:
+        print(f"note: {note}")
+
+
+def _cost(progress: ProgressDisplay) -> str:
+    seconds = sum(progress.clock.seconds.values())
+    return f"in {seconds:.1f} s with at most {peak_bytes() / 1e9:.2f} GB of memory"
 
 
 def inspect(

@@ -6,6 +6,7 @@ A stroke or a region is one word of the shell; ``tyro`` shows what a ``ValueErro
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import astuple, field, fields, make_dataclass
 from typing import Annotated, Any, get_args, get_type_hints
 
@@ -13,7 +14,7 @@ import tyro
 from msgspec import Meta
 from tyro.constructors import PrimitiveConstructorSpec
 
-from ..bridge.settings import Box, PanoramaTo4D, Region, Stroke, checked
+from ..bridge.settings import DEPTH_SETTINGS, Box, PanoramaTo4D, Region, Stroke, checked
 
 
 def _stroke(words: list[str]) -> Stroke:
@@ -97,20 +98,22 @@ _REPEATED: dict[str, tuple[str, Any, str]] = {
 """Settings that hold many: the option that adds one, its type, and what its help says beside the description."""
 
 
-def _options() -> Any:
-    """``PanoramaTo4D`` with what tyro needs beside it: help from the descriptions, and repeatable options."""
+def _options(name: str, names: Sequence[str]) -> Any:
+    """Those settings of ``PanoramaTo4D`` with what tyro needs beside them: help from the descriptions, and repeatable
+    options.
+    """
     hints = get_type_hints(PanoramaTo4D, include_extras=True)
     options = []
-    for setting in fields(PanoramaTo4D):
+    for setting in (setting for setting in fields(PanoramaTo4D) if setting.name in names):
         kind, meta = get_args(hints[setting.name])
         if setting.name in _REPEATED:
-            name, item, more = _REPEATED[setting.name]
+            option_name, item, more = _REPEATED[setting.name]
             kind = tyro.conf.UseAppendAction[tuple[item, ...]]
-            option = Annotated[kind, tyro.conf.arg(help=meta.description + more, name=name)]
+            option = Annotated[kind, tyro.conf.arg(help=meta.description + more, name=option_name)]
         else:
             option = Annotated[kind, tyro.conf.arg(help=_described(meta))]
         options.append((setting.name, option, field(default=setting.default)))
-    return make_dataclass("Options", options, frozen=True)
+    return make_dataclass(name, options, frozen=True)
 
 
 def _described(meta: Meta) -> str:
@@ -119,10 +122,16 @@ def _described(meta: Meta) -> str:
     return f"{meta.description}. {choices}" if choices else meta.description or ""
 
 
-Options = _options()
+Options = _options("Options", [setting.name for setting in fields(PanoramaTo4D)])
 """The options of the command line: ``PanoramaTo4D``, field by field."""
+
+DepthOptions = _options("DepthOptions", DEPTH_SETTINGS)
+"""Those of them that decide how far things are."""
 
 
 def chosen(options: Any) -> PanoramaTo4D:
-    """The settings that ``Options`` ask for. Raises ``CycloramaError`` for one that is out of its range."""
-    return checked(PanoramaTo4D(**{field.name: getattr(options, field.name) for field in fields(PanoramaTo4D)}))
+    """The settings that ``Options`` or ``DepthOptions`` ask for, the others as they are by default.
+
+    Raises ``CycloramaError`` for what ``checked`` refuses.
+    """
+    return checked(PanoramaTo4D(**{field.name: getattr(options, field.name) for field in fields(options)}))

@@ -118,9 +118,7 @@ class PanoramaTo4D:
     spherical_steps: Annotated[
         int, Meta(ge=0, le=200, description="So many of the first steps are taken on the sphere, where views agree")
     ] = 10
-    memory: Annotated[
-        float, Meta(ge=0, le=4096, description="Memory the video model may take, GB; 0: what is free")
-    ] = 0.0
+    memory: Annotated[float, Meta(ge=0, le=4096, description="Memory the models may take, GB; 0: what is free")] = 0.0
     frames: Annotated[
         int, Meta(ge=0, le=1000, description="Length in frames; 0: 24, or what the video model was made for")
     ] = 0
@@ -138,23 +136,135 @@ class PanoramaTo4D:
         tuple[Stroke, ...], Meta(max_length=256, description="Direction strokes of the flow; none: a gentle drift")
     ] = ()
     strength: Annotated[float, Meta(ge=0, le=10, description="Multiplies the speed of all motion")] = 1.0
+    estimator: Annotated[
+        Literal["skyline", "file", "dpt", "depth-anything", "depth-anything-metric", "zoedepth", "depth-pro", "tiny"],
+        Meta(
+            description="What tells how far things are",
+            extra={
+                "skyline": ("Stage Set", "Ground, walls and sky as a stage set, without a model"),
+                "file": ("Depth Image", "A depth panorama of your own"),
+                "dpt": ("DPT", "What is nearer than what (MiDaS)"),
+                "depth-anything": ("Depth Anything V2", "What is nearer than what; small to download"),
+                "depth-anything-metric": (
+                    "Depth Anything V2, Metric",
+                    "Metres; its usual weights have learned outdoors",
+                ),
+                "zoedepth": ("ZoeDepth", "Metres; has learned in rooms and on streets"),
+                "depth-pro": ("Depth Pro", "Metres; large, and its licence is for research only"),
+                "tiny": ("Tiny", "Random weights, to test an installation"),
+            },
+        ),
+    ] = "skyline"
+    estimator_checkpoint: Annotated[
+        str, Meta(max_length=4096, description="Folder or hub id of the estimator's weights; empty: its usual ones")
+    ] = ""
+    depth_file: Annotated[
+        str,
+        Meta(max_length=4096, description="The depth panorama of the estimator 'file': an EXR, twice as wide as high"),
+    ] = ""
+    depth_file_kind: Annotated[
+        Literal["distance", "disparity"],
+        Meta(
+            description="What the depth panorama's numbers are",
+            extra={
+                "distance": ("Distance", "Metres from the viewer, along the ray"),
+                "disparity": ("Disparity", "1 / distance, in any unit: larger is nearer"),
+            },
+        ),
+    ] = "distance"
+    align: Annotated[
+        Literal["robust", "linear", "adam", "tip4gen", "none"],
+        Meta(
+            description="How the views' estimates are made to agree",
+            extra={
+                "robust": ("Robust", "Ours: views that are wrong count less"),
+                "linear": ("Least Squares", "4K4DGen's equation 4, solved at once (to compare)"),
+                "adam": ("Gradient Descent", "The same as 4K4DGen solves it, slowly (to compare)"),
+                "tip4gen": ("TiP4GEN", "TiP4GEN's scales and shift field (to compare)"),
+                "none": ("Not at All", "Views lie over each other as they are (to compare)"),
+            },
+        ),
+    ] = "robust"
+    metric_reference: Annotated[
+        str,
+        Meta(
+            max_length=4096,
+            description="Folder or hub id of a metric estimator whose view gives metres; empty: the height of the eye",
+        ),
+    ] = ""
     eye_height: Annotated[float, Meta(ge=0.1, le=1000, description="Height of the camera above ground, metres")] = 1.6
     far_distance: Annotated[float, Meta(ge=10, le=10000, description="Distance of the sky, metres")] = 120.0
     width: Annotated[
         int,
-        Meta(ge=0, le=8192, description="Pixels around the horizon that are lifted; 0: the panorama's, up to 2048"),
+        Meta(ge=0, le=8192, description="Pixels around the horizon that are used; 0: the panorama's, up to 2048"),
     ] = 0
     seed: Annotated[
         int, Meta(ge=0, le=2**31 - 1, description="Chooses the drift's direction where no stroke is, or the noise")
     ] = 0
 
 
+DEPTH_SETTINGS = (
+    "estimator",
+    "estimator_checkpoint",
+    "depth_file",
+    "depth_file_kind",
+    "align",
+    "metric_reference",
+    "eye_height",
+    "far_distance",
+    "memory",
+    "width",
+)
+"""Those of ``PanoramaTo4D`` that decide how far things are: all that depth alone takes."""
+
+WITHOUT_NETWORK = ("skyline", "file")
+"""Estimators that read no weights."""
+
+Rig = Literal["auto", "still", "moving"]
+"""Whether the camera of a panoramic video moves; "auto": it is looked at."""
+
+
 def checked(settings: PanoramaTo4D) -> PanoramaTo4D:
-    """The same settings, after their ranges were checked. Raises ``CycloramaError`` naming the one that is off."""
+    """The same settings, after their ranges were checked, and that they go together.
+
+    Raises ``CycloramaError`` naming the one that is off: "setting-out-of-range", "depth-file-not-chosen",
+    "depth-file-not-used", "estimator-checkpoint-not-used", "metric-reference-not-used".
+    """
     try:
-        return msgspec.convert(asdict(settings), PanoramaTo4D)
+        allowed = msgspec.convert(asdict(settings), PanoramaTo4D)
     except msgspec.ValidationError as error:
         problem, _, place = str(error).partition(" - at `$.")
         raise CycloramaError(
             "setting-out-of-range", f"The setting '{place.rstrip('`')}' cannot be used: {problem.lower()}."
         ) from error
+    _check_estimator(allowed)
+    return allowed
+
+
+def _check_estimator(settings: PanoramaTo4D) -> None:
+    """What is read is given, and what is given is read: else the depth would be another than was asked for."""
+    chosen = settings.estimator
+    if chosen == "file" and not settings.depth_file:
+        raise CycloramaError(
+            "depth-file-not-chosen",
+            "The estimator is 'file', but no depth file is given.",
+            "Choose the EXR file that holds the panorama's depth.",
+        )
+    if chosen != "file" and settings.depth_file:
+        raise CycloramaError(
+            "depth-file-not-used",
+            f"A depth file is given, but the estimator is '{chosen}', which reads none.",
+            "Choose the estimator 'file', or leave the depth file out.",
+        )
+    if chosen in WITHOUT_NETWORK and settings.estimator_checkpoint:
+        raise CycloramaError(
+            "estimator-checkpoint-not-used",
+            f"A checkpoint is given for the estimator '{chosen}', which reads none.",
+            "Choose the estimator that it is for, or leave the checkpoint out.",
+        )
+    if chosen in WITHOUT_NETWORK and settings.metric_reference:
+        raise CycloramaError(
+            "metric-reference-not-used",
+            f"A metric reference is given, but the estimator '{chosen}' has metres of its own.",
+            "Choose an estimator that is a network, or leave the metric reference out.",
+        )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import bpy
 
-from ...bridge.settings import DEFAULT_FPS, DEFAULT_FRAMES
+from ...bridge.settings import DEFAULT_FPS, DEFAULT_FRAMES, WITHOUT_NETWORK
 from .. import link
 from ..link import Job
 from ..operators.backend import CYCLORAMA_OT_start_backend, CYCLORAMA_OT_stop_backend
@@ -144,7 +144,12 @@ _WHERE_0 = {
 }
 """What the backend takes where a setting is 0."""
 
-_WHERE_EMPTY = {"mask": "Sky and water", "checkpoint": "The usual one"}
+_WHERE_EMPTY = {
+    "mask": "Sky and water",
+    "checkpoint": "The usual one",
+    "estimator_checkpoint": "The usual one",
+    "metric_reference": "The eye's height",
+}
 """The same where a text is empty."""
 
 
@@ -165,7 +170,6 @@ _SETTINGS = (
     ("frames", "fps"),
     ("mask",),
     ("strength", "seed"),
-    ("eye_height", "far_distance"),
     ("width",),
 )
 
@@ -194,6 +198,47 @@ class CYCLORAMA_PT_video_model(_Panel, bpy.types.Panel):
 _VIDEO_MODEL = (("checkpoint",), ("steps", "memory"))
 
 
+class CYCLORAMA_PT_depth(_Panel, bpy.types.Panel):
+    """What tells how far things are."""
+
+    bl_label = "Depth"
+    bl_parent_id = "CYCLORAMA_PT_settings"
+
+    def draw(self, context: bpy.types.Context) -> None:
+        """Draw it."""
+        settings = context.scene.cyclorama
+        _draw_settings(self.layout, settings, (("estimator",), *_estimator_settings(settings), _STAGE))
+
+
+def _estimator_settings(settings: GenerateSettings) -> tuple:
+    """What the chosen estimator reads."""
+    if settings.estimator == "file":
+        return (("depth_file", "depth_file_kind"),)
+    return () if settings.estimator in WITHOUT_NETWORK else (("estimator_checkpoint",),)
+
+
+_STAGE = ("eye_height", "far_distance")
+
+
+class CYCLORAMA_PT_depth_advanced(_Panel, bpy.types.Panel):
+    """How a network's views become one sphere."""
+
+    bl_label = "Advanced"
+    bl_parent_id = "CYCLORAMA_PT_depth"
+    bl_options = {"DEFAULT_CLOSED"}
+
+    @classmethod
+    def poll(cls, context: bpy.types.Context) -> bool:
+        """Whether a network is to look at the panorama."""
+        return context.scene.cyclorama.estimator not in WITHOUT_NETWORK
+
+    def draw(self, context: bpy.types.Context) -> None:
+        """Draw it."""
+        settings = context.scene.cyclorama
+        shown_above = settings.animator == "panoramic"
+        _draw_settings(self.layout, settings, (("align", "metric_reference"), () if shown_above else ("memory",)))
+
+
 class CYCLORAMA_PT_render(_Panel, bpy.types.Panel):
     """What makes the scene render well."""
 
@@ -206,7 +251,14 @@ class CYCLORAMA_PT_render(_Panel, bpy.types.Panel):
         self.layout.operator(CYCLORAMA_OT_setup_render.bl_idname, icon="RESTRICT_RENDER_OFF")
 
 
-_CLASSES = (CYCLORAMA_PT_generate, CYCLORAMA_PT_settings, CYCLORAMA_PT_video_model, CYCLORAMA_PT_render)
+_CLASSES = (
+    CYCLORAMA_PT_generate,
+    CYCLORAMA_PT_settings,
+    CYCLORAMA_PT_video_model,
+    CYCLORAMA_PT_depth,
+    CYCLORAMA_PT_depth_advanced,
+    CYCLORAMA_PT_render,
+)
 
 
 def register() -> None:

@@ -2,22 +2,28 @@
 
 No network and no learned prior: a stage set. The ground is a plane at eye height below the viewer, each column's
 upright things stand on it like a wall, a roof lies level above. A ray ends at whichever it meets first, so surfaces
-join without gaps, and only steps from wall to wall and the skyline are sharp.
+join without gaps, and only steps from wall to wall and the skyline are sharp. Where the foot of a wall is not seen, or
+taken for something farther, the height to which it rises tells that it is near.
 """
 
 from __future__ import annotations
 
 import numpy as np
 from jaxtyping import Bool, Float, Float32
+from scipy import ndimage
 
+from ..sphere import periodic
 from ..sphere.equirectangular import latitudes
-from ..sphere.periodic import label, resize
 from ..sphere.skyline import Layout
+from .backdrop import backdrop, softly_limited
 
 NEAREST = 0.3  # of the eye height
-LIMIT_POWER = 6  # of the soft limit to the far distance; the ground's error at a fifth of it is 1e-5
 CEILING_RANGE = (0.6, 3.0)  # of the eye height, above the eye: 2.6 m to 6.4 m above the floor for a standing viewer
-SMALLEST_OBJECT = 5e-5  # share of the pixels
+TALLEST = 7.5  # of the eye height: 12 m for a standing viewer, a house of three storeys or a grown tree
+EVENED = np.radians(2.8)  # of longitude: standard deviation of the smoothing of walls that were told by their height
+NARROW = np.radians(2.8)  # masts, cranes and pylons may be taller
+SAME_WALL = 0.3  # natural log of the distance: steps beyond a factor of two stay
+OPEN = 0.1  # of what is overhead: with less covered, what hangs free in the sky is no crown or roof but a cloud
 
 
 def skyline_distance(
@@ -32,29 +38,49 @@ def skyline_distance(
         far_distance: of the sky, metres.
     """
     latitude = latitudes(height)[:, None]
-    walls = _periodic_curve(eye_height / np.tan(-layout.contact.astype(np.float64)), 2 * height)
+    walls = _periodic_curve(_walls(layout, eye_height), 2 * height)
     ceiling = _ceiling_height(layout, eye_height, far_distance)
     with np.errstate(divide="ignore"):
         ground = np.where(latitude < 0, eye_height / np.sin(np.maximum(-latitude, 1e-9)), np.inf)
         roof = np.where(latitude > 0, ceiling / np.sin(np.maximum(latitude, 1e-9)), np.inf)
     nearest = np.minimum(np.minimum(ground, roof), walls / np.cos(latitude))
-    distance = _softly_limited(nearest, far_distance)
-    distance = np.where(_backdrop(layout.sky, height), far_distance, distance)
+    distance = softly_limited(nearest, far_distance)
+    distance = np.where(_beyond(layout, height), far_distance, distance)
     return np.clip(distance, NEAREST * eye_height, far_distance).astype(np.float32)
 
 
-def _backdrop(sky: Float32[np.ndarray, "rows columns"], height: int) -> Bool[np.ndarray, "height width"]:
-    """Where a ray ends at the sky; loose fragments before it (a cable's pixels) would float as crumbs: they join it."""
-    open_sky = resize(sky, height, 2 * height) > 0.5
-    labels, count = label(~open_sky)
-    crumbs = np.bincount(labels.ravel(), minlength=count + 1) < SMALLEST_OBJECT * open_sky.size
-    crumbs[0] = True
-    return crumbs[labels]
+def _walls(layout: Layout, eye_height: float) -> Float[np.ndarray, " columns"]:
+    """Horizontal distance of each column's upright things, metres: where they meet the ground, and none too tall."""
+    standing = eye_height / np.tan(-layout.contact.astype(np.float64))
+    columns = round(float(NARROW) * len(standing) / (2 * np.pi))
+    skyline = ndimage.median_filter(layout.skyline, 2 * columns + 1, mode="wrap")
+    rise = np.tan(np.clip(skyline, 1e-3, 1.5))
+    return np.minimum(standing, np.exp(_evened(np.log((TALLEST - 1) * eye_height / rise))))
 
 
-def _softly_limited(distance: Float[np.ndarray, "height width"], limit: float) -> Float[np.ndarray, "height width"]:
-    """``distance`` where it is well below ``limit``, approaching ``limit`` without a crease."""
-    return limit * np.power(np.power(limit / distance, LIMIT_POWER) + 1, -1 / LIMIT_POWER)
+def _evened(log_distance: Float[np.ndarray, " columns"]) -> Float[np.ndarray, " columns"]:
+    """Crowns and gables are ragged, the walls are not: smoothed but for true steps from wall to wall."""
+    sigma = float(EVENED) * len(log_distance) / (2 * np.pi)
+    reach = int(3 * sigma)
+    for _ in range(4):
+        total, weights = np.zeros_like(log_distance), np.zeros_like(log_distance)
+        for offset in range(-reach, reach + 1):
+            shifted = np.roll(log_distance, offset)
+            steps = (shifted - log_distance) / SAME_WALL
+            weight = np.exp(-0.5 * ((offset / sigma) ** 2 + steps * steps))
+            total += weight * shifted
+            weights += weight
+        log_distance = total / weights
+    return log_distance
+
+
+def _beyond(layout: Layout, height: int) -> Bool[np.ndarray, "height width"]:
+    """Where a ray ends at the sky, or at a cloud in an open one: a wall reaches down to the horizon."""
+    sky = backdrop(layout.sky, height)
+    if layout.overhead > OPEN:
+        return sky
+    labels, _ = periodic.label(~sky)
+    return sky | ~np.isin(labels, np.unique(labels[height // 2 :]))
 
 
 def _ceiling_height(layout: Layout, eye_height: float, far_distance: float) -> float:

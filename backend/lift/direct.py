@@ -1,7 +1,7 @@
 """The direct lift: one flat Gaussian per sample of an equal-density lattice, laid on the surface that is seen there.
 
-What never changes is one static set; of what moves, place, orientation and size are stored once and only the
-radiance per frame (the surface stands still, the light on it moves).
+What never changes is one static set. Of what moves, place, orientation and size are stored once where the distance is
+the same all the time (the surface stands still, the light on it moves), else per frame as the radiance always is.
 """
 
 from __future__ import annotations
@@ -13,18 +13,17 @@ from jaxtyping import Bool, Float
 from scipy.spatial.transform import Rotation
 
 from ...bridge.gaussians import Gaussians, radiance_from_colour
-from ..sphere.equirectangular import direction, latitudes, with_border
+from ..depth.edges import link_slopes, steep_links
+from ..sphere.equirectangular import direction, with_border
 from ..sphere.lattice import Lattice
 from ..sphere.panorama import DepthVideo, PanoramaVideo
+from ..sphere.periodic import dilate
 
 _SIGMA = 0.7
 """Standard deviation in units of the samples' spacing: neighbours together cover 99 %, evenly to within 2 %."""
 
 _OPACITY = 0.99
 """As in 3DGS, never quite 1."""
-
-_STEEPEST_WALL = 4.0
-"""d(log distance) per radian; a wall seen at 76° from its normal. Of level ground more is believed, see ``slopes``."""
 
 _THICKNESS = 0.05
 """Of the smaller of a Gaussian's two extents."""
@@ -46,38 +45,76 @@ class Lifted:
 
 
 class DirectLift:
-    """Lifts a panoramic video over its distance (one for all frames)."""
+    """Lifts a panoramic video over its distance: one for all frames, or one for each."""
 
     def __init__(self, video: PanoramaVideo, depth: DepthVideo):
-        self._frames = video.frames
+        self._frames, self._depth = video.frames, depth
         self._lattice = Lattice(video.frames.shape[1])
-        self._is_moving = self._lattice.means @ video.moves.ravel().astype(np.float32) > 0
-        position, rotation, scale = surfels(depth.distance[0], self._lattice)
+        reshaped = _reshaped(depth)
+        self._is_reshaped = bool(reshaped.any())
+        moves = (video.moves | reshaped).ravel()
+        self._is_moving = self._lattice.means @ moves.astype(np.float32) > 0
+        position, rotation, scale = self._surfels(0, np.ones_like(self._is_moving))
         whole = Gaussians(position, rotation, scale, self._radiance(0, slice(None)))
         self.lifted = Lifted(whole[~self._is_moving], whole[self._is_moving], self._is_moving)
 
-    def radiance(self, frame: int) -> Float[np.ndarray, "moving 4"]:
-        """``radiance:base`` of the moving Gaussians in a frame."""
-        return self._radiance(frame, self._is_moving)
+    def still_arrays(self) -> dict[str, np.ndarray]:
+        """Of the moving Gaussians: the arrays that are the same in every frame (none if the distance changes)."""
+        if self._is_reshaped:
+            return {}
+        arrays = self.lifted.moving.arrays()
+        del arrays["radiance:base"]
+        return arrays
+
+    def frame(self, index: int) -> dict[str, np.ndarray]:
+        """Of the moving Gaussians: the arrays that differ from frame to frame, as they are in frame ``index``."""
+        radiance = self._radiance(index, self._is_moving)
+        if not self._is_reshaped:
+            return {"radiance:base": radiance}
+        return Gaussians(*self._surfels(index, self._is_moving), radiance).arrays()
+
+    def _surfels(self, frame: int, chosen: Bool[np.ndarray, " samples"]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        return surfels(_at(self._depth.distance, frame), _at(self._depth.edges, frame), self._lattice, chosen)
 
     def _radiance(self, frame: int, chosen) -> np.ndarray:
         colour = self._lattice.means[chosen] @ self._frames[frame].reshape(-1, 3)
         return radiance_from_colour(colour, _OPACITY)
 
 
+def _at(frames: np.ndarray, index: int) -> np.ndarray:
+    return frames[index if len(frames) > 1 else 0]
+
+
+def _reshaped(depth: DepthVideo) -> Bool[np.ndarray, "height width"]:
+    """Pixels whose surface changes over time: their distance, or their links to the four around them."""
+    changes = np.zeros(depth.distance.shape[1:], bool)
+    for frames in (depth.distance, depth.edges):
+        for frame in frames[1:]:
+            changes |= frame != frames[0]
+    return dilate(changes, 1)
+
+
 def surfels(
-    distance: Float[np.ndarray, "height width"], lattice: Lattice
-) -> tuple[Float[np.ndarray, "samples 3"], Float[np.ndarray, "samples 4"], Float[np.ndarray, "samples 3"]]:
+    distance: Float[np.ndarray, "height width"],
+    edges: Bool[np.ndarray, "height width"],
+    lattice: Lattice,
+    chosen: Bool[np.ndarray, " samples"] | None = None,
+) -> tuple[Float[np.ndarray, "chosen 3"], Float[np.ndarray, "chosen 4"], Float[np.ndarray, "chosen 3"]]:
     """Position, rotation and scale of flat Gaussians that cover a surface given by its distance (metres) evenly.
 
     Each is the image of a round spot on the sphere, one lattice spacing wide, on the surface's tangent plane.
+
+    Args:
+        edges: see ``DepthVideo.edges``.
+        chosen: samples of the lattice that are wanted; all of them by default.
     """
-    slope_east, slope_north = slopes(distance)
-    here = lattice.nearest_pixels
+    slope_east, slope_north = slopes(distance, edges)
+    chosen = np.ones(len(lattice.rows), bool) if chosen is None else chosen
+    here, longitude, latitude = (of[chosen] for of in (lattice.nearest_pixels, lattice.longitude, lattice.latitude))
     radius = distance.ravel()[here][:, None]
-    out = direction(lattice.longitude, lattice.latitude)
-    east = direction(lattice.longitude + np.pi / 2, 0.0)
-    north = direction(lattice.longitude, lattice.latitude + np.pi / 2)
+    out = direction(longitude, latitude)
+    east = direction(longitude + np.pi / 2, 0.0)
+    north = direction(longitude, latitude + np.pi / 2)
     step = radius * np.float32(_SIGMA * lattice.spacing)
     along_east = step * (east + slope_east.ravel()[here][:, None] * out)
     along_north = step * (north + slope_north.ravel()[here][:, None] * out)
@@ -90,29 +127,20 @@ def surfels(
 
 
 def slopes(
-    distance: Float[np.ndarray, "height width"],
+    distance: Float[np.ndarray, "height width"], edges: Bool[np.ndarray, "height width"]
 ) -> tuple[Float[np.ndarray, "height width"], Float[np.ndarray, "height width"]]:
     """d(log distance) per radian of arc, to the east and to the north.
 
-    Of the differences to both sides the smaller counts, and what is steeper than a wall, or level ground or ceiling at
-    that latitude (cot φ), is an edge and counts as none: so nothing is stretched from one surface to the next.
+    Of the differences to both sides the smaller counts. One that is steep and leads from edge to edge counts as none:
+    so nothing is stretched from one surface to the next.
     """
-    height = len(distance)
-    arc = np.pi / height
-    depth = np.log(distance)
-    across = np.diff(depth, axis=1, append=depth[:, :1]) / (arc * np.cos(latitudes(height)))[:, None]
-    across = _without_edges(across, np.full((height, 1), _STEEPEST_WALL))
-    whole = with_border(depth, 1)[:, 1:-1]
-    rise = -np.diff(whole, axis=0) / arc
-    between = np.pi / 2 - np.arange(height + 1) * arc
-    grazing = 1.2 / np.tan(np.clip(np.abs(between) - arc / 2, arc / 2, None))
-    rise = _without_edges(rise, np.maximum(grazing, _STEEPEST_WALL)[:, None])
+    across, rise = link_slopes(distance)
+    steep_across, steep_rise = steep_links((across, rise))
+    whole = with_border(edges, 1)[:, 1:-1]
+    across = np.where(steep_across & edges & np.roll(edges, -1, axis=1), 0, across)
+    rise = np.where(steep_rise & whole[:-1] & whole[1:], 0, rise)
     east = _smaller(across, np.roll(across, 1, axis=1))
     return east.astype(np.float32), _smaller(rise[:-1], rise[1:]).astype(np.float32)
-
-
-def _without_edges(slope: np.ndarray, steepest: np.ndarray) -> np.ndarray:
-    return np.where(np.abs(slope) > steepest, 0, slope)
 
 
 def _smaller(one: np.ndarray, other: np.ndarray) -> np.ndarray:

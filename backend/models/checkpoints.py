@@ -1,26 +1,26 @@
-"""Diffusion checkpoints in diffusers' folder layout: found on this disk or fetched from the hub, and loaded."""
+"""Checkpoints of diffusers' pipelines and of transformers' networks: found on this disk or on the hub, and loaded."""
 
 from __future__ import annotations
 
 import os
-import re
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ...bridge.errors import CycloramaError
+from .hub import Report, first_sentence, from_hub
 from .layout import (
     CONFIGS,
+    PREPARATION,
     WEIGHTS,
+    WHOLE,
     config_file,
     fingerprint,
     how_to_mend,
     index_components,
-    is_complete,
     missing_shards,
     read_json,
-    wanted_files,
     weight_files,
 )
 from .memory import is_out_of_memory
@@ -29,21 +29,13 @@ from .registry import licence_of
 if TYPE_CHECKING:
     import torch
 
-Report = Callable[[int, int], None]
-"""Told how many of how many bytes have been fetched; may raise to stop."""
-
-HUB_ID = re.compile(r"[\w-][\w.-]*/[\w.-]+")
-
-PATIENCE_SECONDS = 10.0
-"""For the hub's first answer. Its client would wait for ever in a network that swallows what is sent."""
-
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """A diffusion checkpoint in diffusers' folder layout, on this disk.
+    """A checkpoint on this disk: a pipeline's in diffusers' folder layout, or one network's in transformers' flat one.
 
     Attributes:
-        folder: that holds ``model_index.json``.
+        folder: that holds ``model_index.json``; of a single network, whose one component is ``WHOLE``, ``config.json``.
         address: hub id or path of the folder, as the user gave it: for errors.
         name: for others to read: hub id or the folder's own name, without the folders it lies in.
         licence: SPDX id or the licence's name, "" when neither model card nor registry says.
@@ -81,13 +73,15 @@ class Checkpoint:
             )
         return read_json(file)
 
-    def model(self, component: str, cls: type, dtype: torch.dtype) -> Any:
+    def model(self, component: str, cls: type, dtype: torch.dtype, unused: str = "", **settings: Any) -> Any:
         """A network of the checkpoint, on the CPU, all of it in memory, for inference only.
 
         Args:
-            component: "unet", "vae" ...
+            component: "unet", "vae" ...; ``WHOLE`` of a single network's checkpoint.
             cls: a diffusers ``ModelMixin`` or a transformers ``PreTrainedModel``; what the component has to be.
             dtype: of its weights; those that the class keeps in float32 stay so.
+            unused: weights with such a prefix are in no computation, and may be missing.
+            settings: are put in the place of those in its configuration.
 
         Raises ``CycloramaError``: "checkpoint-lacks-component", "checkpoint-wrong-class", "checkpoint-damaged".
         """
@@ -102,14 +96,16 @@ class Checkpoint:
                 local_files_only=True,
                 output_loading_info=True,
                 dtype=dtype,
-                **_own_attention(cls),
+                **_own_attention(cls, self.config(component)),
+                **settings,
             )
         except (OSError, ValueError, RuntimeError, KeyError, TypeError, ImportError) as error:  # as the libraries do
             if is_out_of_memory(error):
                 raise
-            raise self._damaged(component, _first_sentence(error)) from error
-        if missing := sorted(loading["missing_keys"]):
-            raise self._damaged(component, f"it lacks {len(missing)} weights, among them {missing[0]}")
+            raise self.damaged(component, first_sentence(error)) from error
+        missing = sorted(name for name in loading["missing_keys"] if not (unused and name.startswith(unused)))
+        if missing:
+            raise self.damaged(component, f"it lacks {len(missing)} weights, among them {missing[0]}")
         _read_into_memory(network)
         return network.eval().requires_grad_(False)
 
@@ -125,11 +121,11 @@ class Checkpoint:
         name = str(config.get("_class_name"))
         cls = getattr(diffusers, name, None)
         if not (isinstance(cls, type) and issubclass(cls, SchedulerMixin)):
-            raise self._wrong_class("scheduler", name, "one of diffusers' schedulers")
+            raise self.wrong_class("scheduler", name, "one of diffusers' schedulers")
         try:
             return cls.from_config(config)  # pyright: ignore[reportAttributeAccessIssue] (all of them have it)
         except (ValueError, TypeError, NotImplementedError, ImportError) as error:
-            raise self._damaged("scheduler", _first_sentence(error)) from error
+            raise self.damaged("scheduler", first_sentence(error)) from error
 
     def tokenizer(self, component: str = "tokenizer") -> Any:
         """The transformers tokenizer.
@@ -146,6 +142,20 @@ class Checkpoint:
 
         return self._processor(AutoImageProcessor, component)
 
+    def preparation(self) -> dict[str, Any]:
+        """How a single network's pictures are prepared: its ``preprocessor_config.json``.
+
+        Raises ``CycloramaError`` ("checkpoint-lacks-component", "checkpoint-damaged").
+        """
+        file = self.folder / PREPARATION
+        if not file.is_file():
+            raise CycloramaError(
+                "checkpoint-lacks-component",
+                f"The checkpoint {self.address} has no {PREPARATION}, which says how pictures are prepared for it.",
+                how_to_mend(self.folder),
+            )
+        return read_json(file)
+
     def _processor(self, cls: Any, component: str) -> Any:
         self.config(component)
         folder = self.folder / component
@@ -156,19 +166,19 @@ class Checkpoint:
                 raise
             if any("auto_map" in read_json(folder / name) for name in CONFIGS if (folder / name).is_file()):
                 raise self._runs_code(component) from error
-            raise self._damaged(component, _first_sentence(error)) from error
+            raise self.damaged(component, first_sentence(error)) from error
 
     def _components(self) -> list[str]:
         return sorted(name for name in index_components(self.index()) if self.has(name))
 
     def _check_class(self, component: str, cls: type) -> None:
         config = self.config(component)
-        named = self.index().get(component)
+        named = self.index().get(component) if component != WHOLE else None
         found = [config.get("_class_name"), *(config.get("architectures") or [])]
         found += [named[1]] if isinstance(named, list) and len(named) == 2 else []
         found = [name for name in found if name]
         if found and cls.__name__ not in found:
-            raise self._wrong_class(component, found[0], cls.__name__)
+            raise self.wrong_class(component, found[0], cls.__name__)
 
     def _check_weights(self, component: str) -> bool:
         """Whether the weights to load are the fp16 ones. All files of them have to be there and whole."""
@@ -178,23 +188,24 @@ class Checkpoint:
         if not any(WEIGHTS.fullmatch(name) for name in files):
             raise CycloramaError(
                 "checkpoint-lacks-component",
-                f"The checkpoint {self.address} has no weights of its {component} in safetensors.",
+                f"The checkpoint {self.address} has no weights{component and f' of its {component}'} in safetensors.",
                 "Weights in .bin or .ckpt files are not read, because such files can run code.",
             )
         if missing := missing_shards(self.folder / component, files):
-            raise self._damaged(component, f"{missing[0]} is missing")
+            raise self.damaged(component, f"{missing[0]} is missing")
         for name in filter(WEIGHTS.fullmatch, files):
             try:
                 with safe_open(self.folder / component / name, "pt"):
                     pass
             except (SafetensorError, OSError) as error:
-                raise self._damaged(component, f"{name} is incomplete or no safetensors file") from error
+                raise self.damaged(component, f"{name} is incomplete or no safetensors file") from error
         return any(".fp16" in name for name in files)
 
-    def _damaged(self, component: str, reason: str) -> CycloramaError:
+    def damaged(self, component: str, reason: str) -> CycloramaError:
+        """The error that says so. ``reason`` is half a sentence."""
         return CycloramaError(
             "checkpoint-damaged",
-            f"The {component} of the checkpoint {self.address} cannot be loaded: {reason}.",
+            f"{self._called(component)} cannot be loaded: {reason}.",
             how_to_mend(self.folder),
         )
 
@@ -205,16 +216,20 @@ class Checkpoint:
             "Choose a checkpoint that needs no code.",
         )
 
-    def _wrong_class(self, component: str, found: str, needed: str) -> CycloramaError:
+    def wrong_class(self, component: str, found: str, needed: str) -> CycloramaError:
+        """The error that says so, for whoever needs a component of another class."""
         return CycloramaError(
             "checkpoint-wrong-class",
-            f"The {component} of the checkpoint {self.address} is of the class {found}, but {needed} is needed.",
-            "Is the checkpoint meant for another --model?",
+            f"{self._called(component)} is of the class {found}, but {needed} is needed.",
+            f"Is the checkpoint meant for another {'--estimator' if component == WHOLE else '--model'}?",
         )
+
+    def _called(self, component: str) -> str:
+        return f"The {component} of the checkpoint {self.address}" if component else f"The checkpoint {self.address}"
 
 
 def locate(name: str, components: Sequence[str], report: Report = lambda done, total: None) -> Checkpoint:
-    """The checkpoint ``name``, fetched from the hub when it is not on this disk.
+    """The pipeline's checkpoint ``name``, fetched from the hub when it is not on this disk.
 
     Args:
         name: a folder, or a hub id ("stabilityai/stable-video-diffusion-img2vid").
@@ -224,109 +239,42 @@ def locate(name: str, components: Sequence[str], report: Report = lambda done, t
     Raises ``CycloramaError``: "checkpoint-not-found", "checkpoint-without-index", "checkpoint-gated",
     "checkpoint-offline", "checkpoint-download-failed", "checkpoint-damaged".
     """
-    folder, own_name = Path(name).expanduser(), name
-    if folder.is_dir():
-        own_name = Path(os.path.normpath(folder.absolute())).name
-    else:
-        folder = _from_hub(name, components, report)
-    if not (folder / "model_index.json").is_file():
+    found = _found(name, components, report)
+    if not (found.folder / "model_index.json").is_file():
         raise CycloramaError(
             "checkpoint-without-index",
             f"{name} is not a checkpoint in diffusers' layout: it has no model_index.json.",
             "Pass the folder that holds model_index.json.",
         )
+    return found
+
+
+def locate_network(name: str, report: Report = lambda done, total: None) -> Checkpoint:
+    """The single network's checkpoint ``name``, in transformers' flat layout; otherwise as ``locate``.
+
+    Raises ``CycloramaError``: "checkpoint-wrong-class" for a pipeline's, "checkpoint-without-config", and those of
+    ``locate``.
+    """
+    found = _found(name, (WHOLE,), report)
+    if (found.folder / "config.json").is_file():
+        return found
+    if (found.folder / "model_index.json").is_file():
+        raise found.wrong_class(WHOLE, str(found.index().get("_class_name")), "a single network")
+    raise CycloramaError(
+        "checkpoint-without-config",
+        f"{name} is not a checkpoint in transformers' layout: it has no config.json.",
+        "Pass the folder that holds config.json and model.safetensors.",
+    )
+
+
+def _found(name: str, components: Sequence[str], report: Report) -> Checkpoint:
+    folder, own_name = Path(name).expanduser(), name
+    if folder.is_dir():
+        own_name = Path(os.path.normpath(folder.absolute())).name
+    else:
+        folder = from_hub(name, components, report)
     licence = _licence_in_card(folder / "README.md") or licence_of(name)
     return Checkpoint(folder, name, own_name, licence)
-
-
-def _from_hub(name: str, components: Sequence[str], report: Report) -> Path:
-    """Folder of the hub's snapshot, from its cache when all of it is there. Honours HF_ENDPOINT, HF_TOKEN, HF_HOME."""
-    from huggingface_hub import errors
-
-    if not HUB_ID.fullmatch(name):
-        raise _not_found(name)
-    if (cached := _cached(name, components)) is not None:
-        return cached
-    try:
-        return _download(name, components, report)
-    except errors.GatedRepoError as error:
-        raise CycloramaError(
-            "checkpoint-gated",
-            f"{name} can only be downloaded by those who accepted its licence.",
-            f"Accept it at https://huggingface.co/{name} and set HF_TOKEN to a token of that account.",
-        ) from error
-    except (errors.RepositoryNotFoundError, errors.HFValidationError) as error:
-        raise _not_found(name) from error
-    except errors.HfHubHTTPError as error:
-        raise CycloramaError(
-            "checkpoint-download-failed",
-            f"{name} could not be downloaded: the hub answered with error {error.response.status_code}.",
-            "Try again later.",
-        ) from error
-    except (errors.OfflineModeIsEnabled, errors.LocalEntryNotFoundError, _connection_error()) as error:
-        raise CycloramaError(
-            "checkpoint-offline",
-            f"{name} is not on this disk, and the hub cannot be reached.",
-            "Connect to the internet, or pass a folder that holds the checkpoint.",
-        ) from error
-    except OSError as error:
-        raise CycloramaError(
-            "checkpoint-download-failed", f"{name} could not be saved: {_first_sentence(error)}."
-        ) from error
-
-
-def _connection_error() -> type[Exception]:
-    """What the library that the hub's client talks through raises when there is no connection."""
-    from huggingface_hub import errors
-
-    return errors.HTTPError  # pyright: ignore[reportPrivateImportUsage] (another library's in each major version)
-
-
-def _cached(name: str, components: Sequence[str]) -> Path | None:
-    """The snapshot in the hub's cache, if those of its components that are asked for are complete in it."""
-    from huggingface_hub import try_to_load_from_cache
-
-    index = try_to_load_from_cache(name, "model_index.json")
-    if not isinstance(index, str):
-        return None
-    folder = Path(index).parent
-    wanted = index_components(read_json(folder / "model_index.json")) & set(components)
-    return folder if all(is_complete(folder / component) for component in wanted) else None
-
-
-def _download(name: str, components: Sequence[str], report: Report) -> Path:
-    from huggingface_hub import HfApi, snapshot_download
-
-    siblings = HfApi().model_info(name, files_metadata=True, timeout=PATIENCE_SECONDS).siblings or []
-    sizes = {file.rfilename: file.size or 0 for file in siblings}
-    wanted = wanted_files(sizes, components)
-    progress = _progress_bar(sum(sizes[file] for file in wanted), report)
-    return Path(snapshot_download(name, allow_patterns=wanted, tqdm_class=progress))
-
-
-def _progress_bar(total: int, report: Report) -> type:
-    """What the hub's client calls a progress bar, shown nowhere: it tells ``report``."""
-    from tqdm import tqdm
-
-    class Progress(tqdm):
-        def __init__(self, *args: Any, **kwargs: Any):
-            self._counts_bytes = kwargs.get("unit") == "B"
-            super().__init__(*args, **{**kwargs, "disable": True})
-
-        def update(self, n: float | None = 1) -> None:
-            self.n += n or 0
-            if self._counts_bytes:
-                report(min(int(self.n), total), total)
-
-    return Progress
-
-
-def _not_found(name: str) -> CycloramaError:
-    return CycloramaError(
-        "checkpoint-not-found",
-        f"There is neither a folder {name} nor a model of that name on the hub.",
-        "Check its spelling; a private model also needs HF_TOKEN.",
-    )
 
 
 def _licence_in_card(card: Path) -> str:
@@ -342,10 +290,26 @@ def _licence_in_card(card: Path) -> str:
     return str(metadata.get("license_name") or licence) if licence == "other" else licence
 
 
-def _own_attention(cls: type) -> dict[str, str]:
+def _own_attention(cls: Any, config: dict[str, Any]) -> dict[str, Any]:
     """Of transformers' networks: torch's attention. Else a configuration can name compiled code on the hub instead."""
     supported = getattr(cls, "_supports_sdpa", None)  # diffusers' networks have no such choice
-    return {} if supported is None else {"attn_implementation": "sdpa" if supported else "eager"}
+    if supported is None:
+        return {}
+    own = "sdpa" if supported else "eager"
+    backbone = config.get("backbone_config")
+    if not isinstance(backbone, dict):
+        return {"attn_implementation": own}
+    return {"attn_implementation": {"": own, "backbone_config": _backbone_attention(backbone.get("model_type"))}}
+
+
+def _backbone_attention(model_type: Any) -> str:
+    from transformers import CONFIG_MAPPING, MODEL_FOR_BACKBONE_MAPPING
+
+    try:
+        backbone: Any = MODEL_FOR_BACKBONE_MAPPING[CONFIG_MAPPING[model_type]]
+    except KeyError:  # nothing that transformers knows
+        return "eager"
+    return "sdpa" if getattr(backbone, "_supports_sdpa", False) else "eager"  # convolutional ones have no attention
 
 
 def _read_into_memory(network: torch.nn.Module) -> None:
@@ -370,7 +334,3 @@ def _silence_progress_bars() -> None:
 
 def _listed(names: Sequence[str]) -> str:
     return ", ".join(names) if names else "no components at all"
-
-
-def _first_sentence(error: Exception) -> str:
-    return str(error).strip().splitlines()[0].rstrip(".") if str(error).strip() else type(error).__name__

@@ -1,7 +1,8 @@
-"""Diffusers' folder layout: which files of a checkpoint are read, whether all are there, and what tells it apart.
+"""The layouts of checkpoints: which files are read, whether all are there, and what tells one apart.
 
-A checkpoint is a folder with a ``model_index.json`` and a folder for each of its components. Only safetensors are ever
-read: weights in pickle files can run code.
+A pipeline's checkpoint (diffusers) is a folder with a ``model_index.json`` and a folder for each of its components. A
+single network's (transformers) is flat: it is its only component itself, ``WHOLE``. Only safetensors are ever read:
+weights in pickle files can run code.
 """
 
 from __future__ import annotations
@@ -16,6 +17,9 @@ from typing import Any
 from ...bridge.errors import CycloramaError
 
 CONFIGS = ("config.json", "scheduler_config.json", "preprocessor_config.json", "tokenizer_config.json")
+PREPARATION = "preprocessor_config.json"
+WHOLE = ""
+"""The one component of a flat checkpoint, as the name of a folder in it: the checkpoint itself."""
 WEIGHTS = re.compile(r"(model|diffusion_pytorch_model)(?P<half>\.fp16)?(-\d+-of-\d+)?\.safetensors")
 WEIGHT_INDEX = re.compile(r"(model|diffusion_pytorch_model)(\.safetensors\.index(?P<half>\.fp16)?\.json)")
 SIDE_FILES = (".json", ".txt", "spiece.model")  # configurations and vocabularies
@@ -31,11 +35,14 @@ def weight_files(names: Iterable[str]) -> list[str]:
 def wanted_files(files: Iterable[str], components: Sequence[str]) -> list[str]:
     """Of the paths in a checkpoint those that these components need."""
     wanted = ["model_index.json", "README.md"]
-    paths = [file.split("/") for file in files]
     for component in components:
-        names = [path[1] for path in paths if len(path) == 2 and path[0] == component]
+        inside = f"{component}/" if component != WHOLE else ""
+        paths = [file.removeprefix(inside) for file in files if file.startswith(inside)]
+        names = [path for path in paths if "/" not in path]
         side = [name for name in names if name.endswith(SIDE_FILES) and not WEIGHT_INDEX.fullmatch(name)]
-        wanted += [f"{component}/{file}" for file in sorted({*side, *weight_files(names)})]
+        if component == WHOLE:  # whose folder holds whatever its authors keep beside it
+            side = [name for name in side if name in ("config.json", PREPARATION)]
+        wanted += [inside + file for file in sorted({*side, *weight_files(names)})]
     return [file for file in wanted if file in set(files)]
 
 
@@ -103,7 +110,9 @@ def fingerprint(folder: Path) -> str:
     """
     digest = hashlib.sha256()
     cached = hub_cache(folder) is not None
-    for file in sorted(path for path in [folder / "model_index.json", *folder.glob("*/*")] if path.is_file()):
+    index = folder / "model_index.json"
+    paths = [index, *folder.glob("*/*")] if index.is_file() else folder.iterdir()
+    for file in sorted(path for path in paths if path.is_file()):
         if content := _identity(file, cached):
             digest.update(f"{file.relative_to(folder).as_posix()} {content}\n".encode())
     return digest.hexdigest()[:32]

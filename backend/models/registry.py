@@ -1,4 +1,4 @@
-"""The families of video models that a user can name, and their usual checkpoints."""
+"""The families of video models and of depth estimators that a user can name, and their usual checkpoints."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from platformdirs import user_data_path
 
 @dataclass(frozen=True)
 class Family:
-    """A kind of video model.
+    """A kind of model.
 
     Attributes:
-        name: as in ``--model``.
+        name: as in ``--model`` or ``--estimator``.
         checkpoint: hub id of its usual checkpoint, "" when it has none there.
         how_to_get: what to do for a checkpoint when the hub has none, "" otherwise.
     """
@@ -37,6 +37,19 @@ FAMILIES: dict[str, Family] = {
     )
 }
 
+ESTIMATORS: dict[str, Family] = {
+    family.name: family
+    for family in (
+        Family("dpt", "Intel/dpt-large"),
+        Family("depth-anything", "depth-anything/Depth-Anything-V2-Small-hf"),
+        Family("depth-anything-metric", "depth-anything/Depth-Anything-V2-Metric-Outdoor-Small-hf"),
+        Family("zoedepth", "Intel/zoedepth-nyu-kitti"),
+        Family("depth-pro", "apple/DepthPro-hf"),
+        Family("tiny", how_to_get="Make one with: python tests/tiny_depth.py FOLDER"),
+    )
+}
+"""Networks that estimate depth in a picture."""
+
 FREE_LICENCES = {"apache-2.0", "mit", "bsd-3-clause", "cc0-1.0", "cc-by-4.0"}
 """Licences of weights (SPDX ids in lower case) that leave commercial work free."""
 
@@ -45,6 +58,10 @@ LICENCES = {
     "stabilityai/stable-video-diffusion-img2vid-xt": "stable-video-diffusion-nc-community",
     "Wan-AI/Wan2.2-TI2V-5B-Diffusers": "apache-2.0",
     "Wan-AI/Wan2.1-I2V-14B-480P-Diffusers": "apache-2.0",
+    "Intel/dpt-large": "apache-2.0",
+    "Intel/zoedepth-nyu-kitti": "mit",
+    "depth-anything/Depth-Anything-V2-Small-hf": "apache-2.0",  # larger ones differ, metric ones say nothing
+    "apple/DepthPro-hf": "apple-amlr",  # for research only
 }
 """Of known checkpoints, for copies that come without their model card."""
 

@@ -17,6 +17,7 @@ from ..animate.regions import MotionRegion, motion_regions, union
 from ..sphere.panorama import Panorama, PanoramaVideo
 from ..sphere.pictures import read_mask
 from ..sphere.skyline import MovingRegions
+from .licences import licence_notes
 from .progress import Report, Show
 
 if TYPE_CHECKING:
@@ -106,13 +107,8 @@ def model_motion(
 def _notes(regions: tuple[MotionRegion, ...], settings: PanoramaTo4D, model: Denoiser, width: int) -> Iterator[str]:
     """What was asked for and the model cannot do."""
     from ..animate.panoramic import working_width
-    from ..models.registry import FREE_LICENCES
 
-    if model.licence.lower() not in FREE_LICENCES:
-        licence = (
-            f"The licence of {model.name} is {model.licence}" if model.licence else f"{model.name} names no licence"
-        )
-        yield f"{licence}: read it before you use this scene in commercial work."
+    yield from licence_notes((Model(id=model.name, licence=model.licence),))
     if any(region.prompt for region in regions) and not model.takes_prompt:
         yield f"{model.name} reads no prompt: what was written there had no effect."
     if any(region.strength != 1 for region in regions) and not model.takes_strength:

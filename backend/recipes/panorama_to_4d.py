@@ -1,6 +1,7 @@
 """Panorama to 4D: 4K4DGen's way, with or without its models.
 
-read -> depth (skyline) -> animate (flow on the sphere, or a video model: ``motion.py``) -> lift (direct) -> package.
+read -> animate (flow on the sphere, or a video model: ``motion.py``) -> depth (a stage set, a file or a network:
+``geometry.py``) -> lift (direct) -> package. Depth that does not need the video comes before it.
 """
 
 from __future__ import annotations
@@ -9,36 +10,36 @@ import dataclasses
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
+
 from ...bridge.scene import PREVIEW, Generator, SceneInfo, frame_name
 from ...bridge.scene_writer import SceneWriter
-from ...bridge.settings import PanoramaTo4D
+from ...bridge.settings import WITHOUT_NETWORK, PanoramaTo4D
 from .. import __version__
-from ..depth.skyline import skyline_distance
 from ..lift.direct import DirectLift
 from ..sphere.panorama import DepthVideo, Panorama, PanoramaVideo
 from ..sphere.pictures import read_panorama, write_exr, write_preview
-from ..sphere.skyline import parse, propose
-from .motion import flow_motion, model_motion
+from ..sphere.skyline import Layout, parse, propose
+from .geometry import Geometry, check_estimator, geometry
+from .licences import licence_notes
+from .motion import Motion, flow_motion, model_motion
 from .progress import Report, Show, silent, unseen
 
-_FLOW_STAGES = {"read": 0.02, "depth": 0.12, "animate": 0.50, "lift": 0.19, "write": 0.17}
-"""Measured at 1024 x 512, 24 frames."""
-
-_MODEL_STAGES = {
-    "read": 0.01,
-    "depth": 0.01,
-    "model": 0.02,
-    "animate": 0.85,
-    "decode": 0.08,
-    "finish": 0.01,
-    "lift": 0.01,
-    "write": 0.01,
-}
+_LOOK = {"read": 0.1, "layout": 0.5}
+_ANIMATE = {"flow": {"animate": 2.6}, "panoramic": {"model": 2.5, "animate": 110.0, "decode": 10.0, "finish": 1.3}}
+_WITHOUT_NETWORK = {"depth": 0.1}
+_WITH_NETWORK = {"estimator": 1.0, "depth": 20.0}
+_CHECK = {"check": 1.0}
+_WRITE = {"lift": 1.0, "write": 0.9}
+"""Seconds at 1024 x 512, 24 frames, on two CPU cores; for networks a guess, since they and machines differ."""
 
 
 def stages(settings: PanoramaTo4D) -> dict[str, float]:
     """The recipe's stages in their order, each with its usual share of the time."""
-    return _MODEL_STAGES if settings.animator == "panoramic" else _FLOW_STAGES
+    motion = _ANIMATE[settings.animator]
+    depth = _WITHOUT_NETWORK if settings.estimator in WITHOUT_NETWORK else _WITH_NETWORK
+    seconds = _LOOK | (_CHECK | motion | depth if _estimates_video(settings) else depth | motion) | _WRITE
+    return {stage: each / sum(seconds.values()) for stage, each in seconds.items()}
 
 
 def panorama_to_4d(
@@ -65,53 +66,74 @@ def panorama_to_4d(
         panorama = read_panorama(panorama_path, settings.width, lambda done, rows: report("read", done, rows + 1))
         report("read", 1, 1)
 
-        report("depth", 0, 2)
+        report("layout", 0, 1)
         layout = parse(panorama.image)
-        report("depth", 1, 2)
-        height = len(panorama.image)
-        distance = skyline_distance(layout, height, eye_height=settings.eye_height, far_distance=settings.far_distance)
-        depth = DepthVideo(distance[None])
-        report("depth", 2, 2)
+        report("layout", 1, 1)
 
-        if settings.animator == "panoramic":
-            motion = model_motion(panorama, propose(layout), settings, report, show)
+        if _estimates_video(settings):
+            check_estimator(settings, report)
+            motion = _motion(panorama, layout, settings, report, show)
+            found = geometry(motion.video.frames, motion.video.moves, settings, report, layout=layout)
         else:
-            motion = flow_motion(panorama, propose(layout), settings, report)
+            found = _still_geometry(panorama, layout, settings, report)
+            motion = _motion(panorama, layout, settings, report, show)
         video = motion.video
 
         report("lift", 0, 1)
-        lift = DirectLift(video, depth)
+        lift = DirectLift(video, found.depth)
         report("lift", 1, 1)
 
-        _write(writer, lift, video, depth, report)
+        _write(writer, lift, video, found.depth, report)
         info = writer.finish(
             generator=Generator("cyclorama", __version__, "panorama_to_4d", dataclasses.asdict(settings)),
             seed=settings.seed,
-            models=motion.models,
+            models=(*motion.models, *found.models),
             frame_rate=video.frame_rate,
             frame_count=len(video.frames),
             loops=motion.loops,
-            notes=(*_notes(panorama), *motion.notes),
+            notes=(*_notes(panorama), *motion.notes, *found.notes, *licence_notes(found.models)),
         )
     motion.safe()
     return info
+
+
+def _estimates_video(settings: PanoramaTo4D) -> bool:
+    """Whether every frame gets a distance of its own.
+
+    A flow moves pictures over surfaces that stand still: one distance, that of the panorama, is truer to them, and it
+    loops as they do.
+    """
+    return settings.animator == "panoramic" and settings.estimator not in WITHOUT_NETWORK
+
+
+def _still_geometry(panorama: Panorama, layout: Layout, settings: PanoramaTo4D, report: Report) -> Geometry:
+    nothing_moves = np.zeros(panorama.image.shape[:2], bool)
+    return geometry(panorama.image[None], nothing_moves, settings, report, layout=layout)
+
+
+def _motion(panorama: Panorama, layout: Layout, settings: PanoramaTo4D, report: Report, show: Show) -> Motion:
+    if settings.animator == "panoramic":
+        return model_motion(panorama, propose(layout), settings, report, show)
+    return flow_motion(panorama, propose(layout), settings, report)
 
 
 def _write(writer: SceneWriter, lift: DirectLift, video: PanoramaVideo, depth: DepthVideo, report: Report) -> None:
     frames = len(video.frames)
     report("write", 0, frames)
     writer.static(lift.lifted.static)
-    still_there = lift.lifted.moving.arrays()
-    del still_there["radiance:base"]
-    if len(lift.lifted.moving):
+    still_there = lift.still_arrays()
+    if len(lift.lifted.moving) and still_there:
         writer.moving(still_there)
-    writer.file(frame_name(0, "depth", ".exr"), lambda path: write_exr(path, depth.distance[0], half=False))
     writer.file(PREVIEW, lambda path: write_preview(path, video.frames[0]))
     for index, image in enumerate(video.frames):
         if len(lift.lifted.moving):
-            writer.frame(index, {"radiance:base": lift.radiance(index)})
+            writer.frame(index, lift.frame(index))
         if index == 0 or video.moves.any():
             writer.file(frame_name(index, "video", ".exr"), lambda path, image=image: write_exr(path, image, half=True))
+        if index < len(depth.distance):
+            distance = depth.distance[index]
+            name = frame_name(index, "depth", ".exr")
+            writer.file(name, lambda path, distance=distance: write_exr(path, distance, half=False))
         report("write", index + 1, frames)
 
 

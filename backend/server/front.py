@@ -10,7 +10,7 @@ from pathlib import Path
 from ...bridge import messages
 from ...bridge.address import Keys
 from ...bridge.errors import CycloramaError
-from ...bridge.scene_writer import discard_partial
+from ...bridge.whole_folder import discard_partial
 from ...bridge.wire import Server, refusal
 from .. import __version__
 from .jobs import Ending, Job, Jobs

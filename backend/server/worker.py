@@ -26,8 +26,8 @@ from ...bridge import messages
 from ...bridge.address import backend_folder
 from ...bridge.errors import Cancelled, CycloramaError
 from ...bridge.memory import peak_bytes
-from ...bridge.scene_writer import discard_partial
 from ...bridge.settings import PanoramaTo4D
+from ...bridge.whole_folder import discard_partial
 from ..recipes.progress import Clock, Report, Show
 from .device import device_name
 from .lock import FileLock

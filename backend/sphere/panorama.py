@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 
 
 @dataclass(frozen=True)
@@ -39,10 +39,13 @@ class PanoramaVideo:
 
 @dataclass(frozen=True)
 class DepthVideo:
-    """Distance along the ray, metres; one frame when it is the same all the time.
+    """Distance along the ray; one frame when it is the same all the time.
 
     Attributes:
-        distance: (frame or 1, height, 2·height) float32.
+        distance: (frame or 1, height, 2·height) float32, metres.
+        edges: (frame or 1, height, 2·height): pixels on either side of a depth edge. Between two of them that touch a
+            nearer surface may end before a farther one: nothing is to be stretched from the one to the other.
     """
 
     distance: Float[np.ndarray, "frame height width"]
+    edges: Bool[np.ndarray, "frame height width"]

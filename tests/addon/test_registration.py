@@ -6,7 +6,9 @@ import pytest
 import cyclorama
 
 OPERATORS = ("generate", "cancel", "import_scene", "setup_render", "start_backend", "stop_backend")
-PANELS = ("CYCLORAMA_PT_generate", "CYCLORAMA_PT_settings", "CYCLORAMA_PT_video_model", "CYCLORAMA_PT_render")
+PANELS = tuple(
+    f"CYCLORAMA_PT_{name}" for name in ("generate", "settings", "video_model", "depth", "depth_advanced", "render")
+)
 
 
 def _traces() -> tuple:

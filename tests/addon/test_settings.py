@@ -1,6 +1,7 @@
 import dataclasses
 import typing
 from pathlib import Path
+from types import SimpleNamespace
 
 import bpy
 import pytest
@@ -70,11 +71,89 @@ def test_every_choice_reaches_the_request(settings):
     assert (asked.checkpoint, asked.prompt, asked.memory) == ("someone/weights", "Wölkchen ziehen", 23.5)
 
 
-def test_weights_beside_the_file_are_found(settings, tmp_path):
+@pytest.mark.parametrize("name", ["checkpoint", "estimator_checkpoint", "metric_reference"])
+def test_weights_beside_the_file_are_found(addon, tmp_path, name):
     bpy.ops.wm.save_as_mainfile(filepath=str(tmp_path / "shot.blend"))
     settings = bpy.context.scene.cyclorama
-    settings.checkpoint = "//weights"
-    assert recipe_settings(settings).checkpoint == str(tmp_path / "weights")
+    settings.estimator = "dpt"
+    setattr(settings, name, "//weights")
+    assert getattr(recipe_settings(settings), name) == str(tmp_path / "weights")
+    setattr(settings, name, "someone/weights")
+    assert getattr(recipe_settings(settings), name) == "someone/weights"
+
+
+def test_a_depth_image_beside_the_file_is_found(addon, tmp_path):
+    bpy.ops.wm.save_as_mainfile(filepath=str(tmp_path / "shot.blend"))
+    settings = bpy.context.scene.cyclorama
+    settings.estimator, settings.depth_file, settings.depth_file_kind = "file", "//depth.exr", "disparity"
+    asked = recipe_settings(settings)
+    assert (asked.depth_file, asked.depth_file_kind) == (str(tmp_path / "depth.exr"), "disparity")
+
+
+def test_without_a_depth_image_the_estimator_of_images_is_refused(settings):
+    settings.estimator = "file"
+    with pytest.raises(CycloramaError, match="no depth file is given"):
+        recipe_settings(settings)
+
+
+def test_what_was_set_for_another_estimator_is_kept_but_not_sent(settings):
+    settings.estimator, settings.estimator_checkpoint = "depth-pro", "someone/weights"
+    settings.depth_file, settings.metric_reference = "/a/depth.exr", "someone/metres"
+    network = PanoramaTo4D(
+        estimator="depth-pro", estimator_checkpoint="someone/weights", metric_reference="someone/metres"
+    )
+    assert recipe_settings(settings) == network
+    settings.estimator = "file"
+    assert recipe_settings(settings) == PanoramaTo4D(estimator="file", depth_file="/a/depth.exr")
+    settings.estimator = "skyline"
+    assert recipe_settings(settings) == PanoramaTo4D()
+    assert (settings.depth_file, settings.estimator_checkpoint) == ("/a/depth.exr", "someone/weights")
+
+
+class Paper:
+    """A layout that notes which settings are drawn on it."""
+
+    def __init__(self):
+        self.names: list[str] = []
+
+    def prop(self, _settings, name, **_how):
+        self.names.append(name)
+
+    def label(self, **_how):
+        pass
+
+    def column(self, **_how):
+        return self
+
+    row = split = column
+
+
+def drawn(panel: str) -> list[str]:
+    paper = Paper()
+    getattr(bpy.types, panel).draw(SimpleNamespace(layout=paper), bpy.context)
+    return paper.names
+
+
+@pytest.mark.parametrize(
+    ("estimator", "read", "advanced"),
+    [
+        ("skyline", [], []),
+        ("file", ["depth_file", "depth_file_kind"], []),
+        ("depth-anything", ["estimator_checkpoint"], ["align", "metric_reference", "memory"]),
+    ],
+)
+def test_the_panel_shows_what_the_estimator_reads(settings, estimator, read, advanced):
+    settings.estimator = estimator
+    assert drawn("CYCLORAMA_PT_depth") == ["estimator", *read, "eye_height", "far_distance"]
+    assert bpy.types.CYCLORAMA_PT_depth_advanced.poll(bpy.context) == bool(advanced)
+    if advanced:
+        assert drawn("CYCLORAMA_PT_depth_advanced") == advanced
+
+
+def test_memory_is_shown_once(settings):
+    settings.estimator, settings.animator = "dpt", "panoramic"
+    assert "memory" in drawn("CYCLORAMA_PT_video_model")
+    assert "memory" not in drawn("CYCLORAMA_PT_depth_advanced")
 
 
 def test_a_prompt_is_cut_where_the_backend_would_refuse_it(settings):

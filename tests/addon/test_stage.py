@@ -13,7 +13,7 @@ from cyclorama.addon.look.material import MATERIAL
 from cyclorama.addon.look.surfels import JITTER, REACH, RISE, SIDES
 from cyclorama.addon.stage import playback
 from cyclorama.addon.stage.importing import import_scene
-from cyclorama.addon.stage.splats import splat_object
+from cyclorama.addon.stage.splats import show, splat_object
 from cyclorama.addon.stage.world_light import IMAGE_NODE
 from cyclorama.bridge.errors import CycloramaError
 from cyclorama.bridge.gaussians import Gaussians
@@ -227,6 +227,17 @@ def test_whatever_differs_from_frame_to_frame_is_played(scene, tmp_path):
     assert _shown() == [3]
     assert (attribute(_moving().data, "position") == 4).all()
     assert (attribute(_moving().data, "scale") == 4).all()
+
+
+def test_splats_that_move_away_take_their_bounds_along():
+    start = gaussians(20, seed=1)
+    splats = splat_object("splats", start)
+    bpy.context.scene.collection.objects.link(splats)
+    bpy.context.view_layer.update()
+    _ = list(splats.bound_box)
+    show(splats.data, {"position": start.position + np.float32(100)})
+    bpy.context.view_layer.update()
+    assert np.array(splats.bound_box).min() > 50
 
 
 def test_an_import_on_a_later_frame_shows_that_frame(scene, package):

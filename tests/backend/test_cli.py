@@ -14,11 +14,11 @@ import numpy as np
 import pytest
 
 from cyclorama.bridge.scene import Scene
-from cyclorama.bridge.scene_writer import partial_path
+from cyclorama.bridge.whole_folder import partial_path
 
 HEIGHT, WIDTH = 64, 128
 COMMAND = (sys.executable, "-m", "cyclorama.backend.cli")
-NOT_SAID_BY_US = re.compile(r"(read|depth|animate|lift|write): [\d.]+ s|libpng error: .*")
+NOT_SAID_BY_US = re.compile(r"(read|layout|depth|animate|lift|write): [\d.]+ s|libpng error: .*")
 
 
 def start(*arguments: object) -> subprocess.Popen:
@@ -103,8 +103,16 @@ def test_make_makes_a_scene_and_says_so_in_a_line(made):
 
 def test_make_tells_each_finished_stage_in_a_clean_line(made):
     stages = [line.partition(":")[0] for line in made[1].stderr.splitlines()]
-    assert stages == ["read", "depth", "animate", "lift", "write"]
+    assert stages == ["read", "layout", "depth", "animate", "lift", "write"]
     assert "\x1b" not in made[1].stderr + made[1].stdout
+
+
+def test_a_scene_takes_an_own_depth_image(picture, panorama, output, stored):
+    own = np.random.default_rng(0).uniform(2, 90, (HEIGHT, WIDTH, 1)).astype(np.float32)
+    words = ("--estimator", "file", "--depth-file", picture("depth.exr", own, "float"))
+    assert run("make", panorama, "-o", output, "--frames", 2, *words).returncode == 0
+    Scene(output).validate()
+    np.testing.assert_array_equal(stored(output / "depth" / "000000.exr"), own)
 
 
 def test_what_is_chosen_on_the_command_line_reaches_the_scene(made):
@@ -171,6 +179,11 @@ def spoiled(name: str, panorama: Path, picture) -> tuple[list[object], str]:
         "preview of no format": ([panorama, "--preview", folder / "a.gif"], "a.gif"),
         "preview nowhere": ([panorama, "--preview", folder / "none" / "a.png"], "none"),
         "NaN fps": ([panorama, "--fps", "nan"], "'fps'"),
+        "depth file nobody reads": ([panorama, "--depth-file", "d.exr"], "the estimator is 'skyline'"),
+        "depth file missing": (
+            [panorama, "--estimator", "file", "--depth-file", folder / "no.exr"],
+            "no.exr",
+        ),
     }[name]
 
 
@@ -179,6 +192,7 @@ BAD = [
     *("mask of another size", "black mask", "stroke outside the mask", "stroke without length"),
     *("stroke beyond the sphere", "less than no frames", "NaN fps"),
     *("box too wide", "preview of no format", "preview nowhere"),
+    *("depth file nobody reads", "depth file missing"),
 ]
 
 
@@ -230,6 +244,10 @@ def test_an_output_that_cannot_be_written_is_named(panorama):
         (["make", "a.exr", "-o", "b", "--region", "box=1,2,3"], "four numbers, 3 given"),
         (["make", "a.exr", "-o", "b", "--colour", "green"], "colour"),
         (["inspect"], "required"),
+        (["make", "a.exr", "-o", "b", "--estimator", "midas"], "depth-anything-metric"),
+        (["depth", "a.exr"], "output"),
+        (["depth", "a.exr", "-o", "b", "--frames", "3"], "frames"),
+        (["depth", "a.exr", "-o", "b", "--rig", "car"], "auto"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )
@@ -248,12 +266,14 @@ def test_the_version_is_told():
 
 
 def test_help_names_every_command_and_setting():
-    assert all(command in run("--help").stdout for command in ("make", "inspect", "serve", "demo"))
+    assert all(command in run("--help").stdout for command in ("make", "depth", "inspect", "serve", "demo"))
     helped = run("make", "--help").stdout
     for option in ("--frames", "--fps", "--mask", "--stroke", "--seed", "--width", "--overwrite", "LON,LAT,DLON,DLAT"):
         assert option in helped, option
     for option in ("--animator", "--model", "--checkpoint", "--agreement", "--prompt", "--memory", "--preview"):
         assert option in helped, option
+    for option in ("--estimator", "--estimator-checkpoint", "--depth-file", "--align", "--metric-reference"):
+        assert option in helped and option in run("depth", "--help").stdout, option
     for said in ("{flow,panoramic}", "svd: Moves by itself", "--steps", "--spherical-steps", "--region", "mask=FILE"):
         assert said in helped, said
 
@@ -271,6 +291,34 @@ def wait_until_it_writes(process: subprocess.Popen, output: Path) -> None:
 @pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGINT], ids=lambda how: how.name)
 def test_stopping_it_leaves_nothing(panorama, output, how):
     with start("make", panorama, "-o", output, "--frames", 1000) as process:
+        wait_until_it_writes(process, output)
+        process.send_signal(how)
+        said, errors = process.communicate(timeout=30)
+    assert process.returncode == 130
+    assert "Traceback" not in errors and said == ""
+    if how == signal.SIGINT:
+        assert complaint(errors) == "cyclorama: stopped."
+    assert names_in(output.parent) == set()
+    assert_gone(process.pid)
+
+
+@pytest.fixture
+def film(tmp_path) -> Path:
+    """A video of so many frames that telling their depth takes a while."""
+    import cv2  # only here: the other tests go without
+
+    path = tmp_path / "film.avi"
+    film = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*"MJPG"), 24.0, (WIDTH, HEIGHT))
+    image = (meadow()[..., ::-1] * 200).astype(np.uint8)
+    for _ in range(500):
+        film.write(image)
+    film.release()
+    return path
+
+
+@pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGINT], ids=lambda how: how.name)
+def test_stopping_depth_leaves_nothing(film, output, how):
+    with start("depth", film, "-o", output) as process:
         wait_until_it_writes(process, output)
         process.send_signal(how)
         said, errors = process.communicate(timeout=30)

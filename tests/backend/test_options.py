@@ -1,15 +1,21 @@
 """The options of the command line become settings, and what cannot be one is named."""
 
+from dataclasses import fields
+
 import pytest
 import tyro
 
-from cyclorama.backend.options import Options, chosen
+from cyclorama.backend.options import DepthOptions, Options, chosen
 from cyclorama.bridge.errors import CycloramaError
-from cyclorama.bridge.settings import Box, PanoramaTo4D, Region, Stroke
+from cyclorama.bridge.settings import DEPTH_SETTINGS, Box, PanoramaTo4D, Region, Stroke
 
 
 def understood(*words: str) -> PanoramaTo4D:
     return chosen(tyro.cli(Options, args=words))
+
+
+def understood_for_depth(*words: str) -> PanoramaTo4D:
+    return chosen(tyro.cli(DepthOptions, args=words))
 
 
 def test_without_options_the_settings_are_the_recipe_s():
@@ -27,6 +33,39 @@ def test_choices_texts_and_numbers_are_taken():
         steps=8,
         spherical_steps=0,
     )
+
+
+DEPTH_WORDS = (
+    *("--estimator", "depth-anything-metric", "--estimator-checkpoint", "someone/weights", "--align", "tip4gen"),
+    *("--metric-reference", "someone/metres", "--eye-height", "3", "--far-distance", "500", "--memory", "8"),
+    *("--width", "1024"),
+)
+
+
+def test_depth_alone_is_told_as_a_whole_scene_s_is():
+    settings = PanoramaTo4D(
+        estimator="depth-anything-metric",
+        estimator_checkpoint="someone/weights",
+        align="tip4gen",
+        metric_reference="someone/metres",
+        eye_height=3.0,
+        far_distance=500.0,
+        memory=8.0,
+        width=1024,
+    )
+    assert understood(*DEPTH_WORDS) == understood_for_depth(*DEPTH_WORDS) == settings
+
+
+def test_depth_alone_takes_nothing_that_moves():
+    assert {field.name for field in fields(DepthOptions)} == set(DEPTH_SETTINGS)
+    with pytest.raises(SystemExit):
+        understood_for_depth("--frames", "3")
+
+
+def test_a_depth_file_without_its_estimator_is_refused_on_both_commands():
+    for understand in (understood, understood_for_depth):
+        with pytest.raises(CycloramaError, match="the estimator is 'skyline', which reads none"):
+            understand("--depth-file", "d.exr")
 
 
 def test_regions_and_strokes_are_taken_in_their_order():

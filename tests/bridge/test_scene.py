@@ -13,11 +13,12 @@ import numpy as np
 import pytest
 from safetensors.numpy import save_file
 
-from cyclorama.bridge import scene_writer
+from cyclorama.bridge import whole_folder
 from cyclorama.bridge.errors import CycloramaError
 from cyclorama.bridge.gaussians import Gaussians
 from cyclorama.bridge.scene import ArrayInfo, Generator, Scene, SceneInfo, frame_name, sha256
-from cyclorama.bridge.scene_writer import SceneWriter, discard_partial, partial_path
+from cyclorama.bridge.scene_writer import SceneWriter
+from cyclorama.bridge.whole_folder import discard_partial, partial_path
 
 STATIC, MOVING, FRAMES = 50, 40, 3
 
@@ -174,6 +175,16 @@ def test_leaving_the_writer_early_leaves_nothing(output):
         fill(writer)
         assert partial_path(output).exists()
     assert beside(output) == []
+
+
+def test_being_stopped_while_it_begins_leaves_nothing(output, monkeypatch):
+    def stopped(*_):
+        raise SystemExit
+
+    monkeypatch.setattr(Path, "write_text", stopped)  # who writes here is noted after the folder is made
+    with pytest.raises(SystemExit), SceneWriter(output):
+        pass
+    assert not output.parent.exists()
 
 
 def test_an_error_while_writing_leaves_nothing_and_is_passed_on(output):
@@ -371,7 +382,7 @@ def test_a_writer_killed_between_its_two_renames_loses_no_scene(package, overwri
 
 
 def test_an_old_scene_set_aside_does_not_return_over_a_new_one(package):
-    write(scene_writer._aside(package), seed=100)
+    write(whole_folder._aside(package), seed=100)
     write(package, overwrite=True, seed=200)
     assert_is_seed(Scene(package), 200)
     assert beside(package) == [package.name]

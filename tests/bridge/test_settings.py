@@ -7,7 +7,7 @@ import typing
 import pytest
 
 from cyclorama.bridge.errors import CycloramaError
-from cyclorama.bridge.settings import Box, PanoramaTo4D, Region, Stroke, checked
+from cyclorama.bridge.settings import DEPTH_SETTINGS, Box, PanoramaTo4D, Region, Stroke, checked
 
 STROKE = Stroke(10, 20, 30, -40, 5)
 BOX = Box(longitude=170, latitude=80, width=360, height=40)
@@ -34,6 +34,11 @@ def test_allowed_settings_stay_as_they_are():
         regions=(Region(mask="/r.png", prompt="clouds", strength=10.0), Region(box=BOX)) * 16,
         strokes=(STROKE, STROKE),
         strength=10.0,
+        estimator="depth-anything",
+        estimator_checkpoint="e" * 4096,
+        depth_file_kind="disparity",
+        align="tip4gen",
+        metric_reference="someone/metres",
         eye_height=0.1,
         far_distance=10_000.0,
         width=8192,
@@ -48,7 +53,10 @@ def test_allowed_settings_stay_as_they_are():
         *(("animator", value) for value in ("", "Flow", 1)),
         ("model", "gpt"),
         ("agreement", "none"),
-        ("checkpoint", "c" * 4097),
+        ("estimator", "midas"),
+        ("depth_file_kind", "z"),
+        ("align", ""),
+        *((name, "c" * 4097) for name in ("checkpoint", "estimator_checkpoint", "depth_file", "metric_reference")),
         ("prompt", "w" * 1001),
         *(("steps", value) for value in (0, 201)),
         *(("spherical_steps", value) for value in (-1, 201)),
@@ -95,7 +103,38 @@ def test_a_region_is_either_painted_or_a_box(parts, said):
         Region(**parts)
 
 
-@pytest.mark.parametrize("name", ["animator", "model", "agreement"])
+@pytest.mark.parametrize(
+    ("chosen", "code", "named"),
+    [
+        ({"estimator": "file"}, "depth-file-not-chosen", "no depth file"),
+        ({"depth_file": "d.exr"}, "depth-file-not-used", "the estimator is 'skyline'"),
+        ({"estimator": "dpt", "depth_file": "d.exr"}, "depth-file-not-used", "the estimator is 'dpt'"),
+        ({"estimator_checkpoint": "Intel/dpt-large"}, "estimator-checkpoint-not-used", "estimator 'skyline'"),
+        ({"metric_reference": "w"}, "metric-reference-not-used", "estimator 'skyline'"),
+        (
+            {"estimator": "file", "depth_file": "d.exr", "estimator_checkpoint": "w"},
+            "estimator-checkpoint-not-used",
+            "estimator 'file'",
+        ),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, dict) else "",
+)
+def test_an_estimator_gets_what_it_reads_and_nothing_else(chosen, code, named):
+    with pytest.raises(CycloramaError) as caught:
+        checked(PanoramaTo4D(**chosen))
+    assert caught.value.code == code and named in caught.value.sentence
+
+
+def test_a_depth_file_goes_with_its_estimator():
+    settings = PanoramaTo4D(estimator="file", depth_file="d.exr")
+    assert checked(settings) == settings
+
+
+def test_depth_alone_takes_settings_of_the_recipe():
+    assert set(DEPTH_SETTINGS) < set(FIELDS)
+
+
+@pytest.mark.parametrize("name", ["animator", "model", "agreement", "estimator", "depth_file_kind", "align"])
 def test_every_choice_has_a_name_and_a_description(name):
     kind, meta = typing.get_args(typing.get_type_hints(PanoramaTo4D, include_extras=True)[name])
     assert list(meta.extra) == list(typing.get_args(kind))

@@ -109,6 +109,38 @@ def test_a_noisy_wall_keeps_one_distance():
     assert wall.std() < 0.02 * wall.mean()
 
 
+def test_a_house_whose_foot_is_not_seen_is_no_taller_than_houses_are():
+    distance = skyline_distance(layout(contact=-0.7, top=40), HEIGHT)
+    latitude = latitudes(HEIGHT)
+    house = (latitude > np.radians(1)) & (latitude < np.radians(39))
+    horizontal = distance[house] * np.cos(latitude[house])[:, None]
+    np.testing.assert_allclose(horizontal, (7.5 - 1) * EYE / np.tan(np.radians(40)), rtol=1e-3)
+
+
+def test_a_ragged_crown_has_one_distance_and_a_mast_before_it_brings_it_no_nearer():
+    top = np.radians(25 + 2 * np.random.default_rng(3).standard_normal(2 * HEIGHT))
+    ragged = layout(contact=-0.7, top=25)
+    ragged.skyline[:] = top
+    with_mast = layout(contact=-0.7, top=25)
+    with_mast.skyline[:] = top
+    with_mast.skyline[100:103] = np.radians(60)
+    row = HEIGHT // 2 - 20
+    crown, masted = (skyline_distance(plan, HEIGHT)[row] for plan in (ragged, with_mast))
+    assert crown.std() < 0.03 * crown.mean()
+    np.testing.assert_allclose(masted, crown, rtol=0.03)
+
+
+def test_a_cloud_in_an_open_sky_is_as_far_as_the_sky_and_a_crown_overhead_is_not():
+    cloud = np.s_[HEIGHT // 4 : HEIGHT // 4 + 20, 100:160]
+    distances = []
+    for overhead in (0.0, 0.5):
+        plan = layout(overhead=overhead)
+        plan.sky[cloud] = 0
+        distances.append(skyline_distance(plan, HEIGHT)[cloud])
+    np.testing.assert_array_equal(distances[0], np.float32(FAR))
+    assert distances[1].max() < 0.5 * FAR
+
+
 @pytest.mark.parametrize("turn", [1, 100, 256])
 def test_turning_the_layout_turns_the_distance(turn):
     contact = -8 + 4 * np.sin(np.arange(2 * HEIGHT) * 2 * np.pi / (2 * HEIGHT))

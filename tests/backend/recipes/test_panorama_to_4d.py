@@ -8,16 +8,24 @@ import msgspec
 import numpy as np
 import pytest
 
+from cyclorama.backend.depth import estimators
+from cyclorama.backend.depth.skyline import skyline_distance
 from cyclorama.backend.recipes import panorama_to_4d as recipe
+from cyclorama.backend.recipes.motion import Motion
 from cyclorama.backend.recipes.panorama_to_4d import panorama_to_4d, stages
 from cyclorama.backend.recipes.progress import Clock
+from cyclorama.backend.sphere.colour import linear_from_srgb
 from cyclorama.backend.sphere.equirectangular import latitudes
 from cyclorama.backend.sphere.lattice import Lattice
+from cyclorama.backend.sphere.panorama import PanoramaVideo
+from cyclorama.backend.sphere.periodic import dilate
 from cyclorama.backend.sphere.skyline import MovingRegions, parse
 from cyclorama.bridge.errors import Cancelled, CycloramaError
 from cyclorama.bridge.gaussians import colour_from_radiance
-from cyclorama.bridge.scene import Scene
+from cyclorama.bridge.scene import Model, Scene
 from cyclorama.bridge.settings import PanoramaTo4D, Stroke
+
+from .truthful_network import Seer, brightness, hall
 
 HEIGHT, WIDTH = 64, 128
 SHORT = PanoramaTo4D(frames=3)
@@ -132,6 +140,92 @@ def test_another_seed_makes_another_motion_of_the_same_place(panorama, tmp_path,
     assert len({each["static.safetensors"] for each in made}) == 1
     assert len({each["frames/000000.safetensors"] for each in made}) == 1
     assert len({each["frames/000001.safetensors"] for each in made}) == 2  # to the left or to the right
+
+
+# How far things are
+
+
+def test_the_stage_set_s_distance_is_stored_to_the_bit(panorama, output, stored):
+    panorama_to_4d(panorama, output, dataclasses.replace(SHORT, eye_height=2.5, far_distance=60.0))
+    expected = skyline_distance(parse(meadow()), HEIGHT, eye_height=2.5, far_distance=60.0)
+    np.testing.assert_array_equal(stored(output / "depth" / "000000.exr")[..., 0], expected)
+
+
+def test_an_own_depth_image_shapes_the_scene(panorama, picture, output, quick_parse):
+    own = np.full((HEIGHT, WIDTH, 1), 7, np.float32)
+    own[:, : WIDTH // 2] = 20  # to the left
+    depth_file = str(picture("shells.exr", own, "float"))
+    info = panorama_to_4d(panorama, output, dataclasses.replace(SHORT, estimator="file", depth_file=depth_file))
+    scene = Scene(output)
+    for gaussians in (scene.static(), scene.moving(0), scene.moving(2)):
+        radius = np.linalg.norm(gaussians.position, axis=1)
+        np.testing.assert_allclose(radius, np.where(gaussians.position[:, 0] < 0, 20, 7), rtol=1e-5)
+    assert info.models == ()
+
+
+@pytest.fixture
+def seer(monkeypatch) -> PanoramaTo4D:
+    """Settings with which a network that sees truly is asked."""
+    monkeypatch.setattr(estimators, "load", lambda *_args: Seer())
+    return dataclasses.replace(BRISK, estimator="depth-anything", eye_height=2.0)
+
+
+@pytest.fixture
+def hall_picture(picture) -> Path:
+    return picture("hall.png", brightness(hall(HEIGHT)), "uint16")
+
+
+def test_under_a_flow_a_network_gives_one_distance_and_the_scene_loops(hall_picture, picture, seer, output, stored):
+    mask = str(picture("mask.png", np.ones((HEIGHT, WIDTH, 1), np.float32)))
+    report, heard = cancel_at(10_000)
+    settings = dataclasses.replace(seer, mask=mask)
+    info = panorama_to_4d(hall_picture, output, settings, report)
+    scene = Scene(output)
+    scene.validate()
+    assert [name for name in info.files if name.startswith("depth/")] == ["depth/000000.exr"]
+    distance = stored(output / "depth" / "000000.exr")[..., 0]
+    assert np.abs(distance / hall(HEIGHT) - 1).mean() < 0.03
+    assert "moving.safetensors" in info.files and set(scene.changes(1)) == {"radiance:base"}
+    assert (info.loops, info.models) == (True, (Model("seer", "cc-by-nc-4.0"),))
+    assert any("licence of seer is cc-by-nc-4.0" in note for note in info.notes)
+    order = list(dict.fromkeys(stage for stage, _, _ in heard))
+    assert order == list(stages(settings)) == ["read", "layout", "estimator", "depth", "animate", "lift", "write"]
+
+
+def test_under_a_video_model_a_network_sees_every_frame(hall_picture, seer, output, stored, monkeypatch):
+    where = np.zeros((HEIGHT, WIDTH), bool)
+    where[26:38, 40:56] = True
+    nearer = np.where(where, 3, hall(HEIGHT))
+
+    def model_motion(_panorama, _proposed, _settings, report, _show):
+        for stage in ("model", "animate", "decode", "finish"):
+            report(stage, 0, 1)
+            report(stage, 1, 1)
+        frames = linear_from_srgb(np.stack([brightness(hall(HEIGHT)), brightness(nearer)])).astype(np.float32)
+        return Motion(PanoramaVideo(frames, dilate(where, 4), 7.0), False, (Model("film", "mit"),))
+
+    monkeypatch.setattr(recipe, "model_motion", model_motion)
+    settings = dataclasses.replace(seer, animator="panoramic")
+    report, heard = cancel_at(10_000)
+    info = panorama_to_4d(hall_picture, output, settings, report)
+    scene = Scene(output)
+    scene.validate()
+    first, second = (stored(output / "depth" / f"00000{index}.exr")[..., 0] for index in range(2))
+    np.testing.assert_array_equal(first[:, 70:], second[:, 70:])
+    middle = np.median(second[29:35, 44:52])
+    assert middle == pytest.approx(3, rel=0.1) and np.median(first[29:35, 44:52]) > 4
+    assert set(scene.changes(1)) == {"position", "rotation", "scale", "radiance:base"}
+    radius = np.linalg.norm(scene.moving(1).position, axis=1)
+    assert radius.min() == pytest.approx(3, rel=0.1) and np.linalg.norm(scene.moving(0).position, axis=1).min() > 3.3
+    assert (info.loops, [model.id for model in info.models]) == (False, ["film", "seer"])
+    order = list(dict.fromkeys(stage for stage, _, _ in heard))
+    assert order == list(stages(settings)) and order.index("estimator") > order.index("finish")
+
+
+@pytest.mark.parametrize("animator", ["flow", "panoramic"])
+@pytest.mark.parametrize("estimator", ["skyline", "file", "dpt"])
+def test_the_shares_of_the_stages_are_all_of_the_time(animator, estimator):
+    assert sum(stages(PanoramaTo4D(animator=animator, estimator=estimator)).values()) == pytest.approx(1)
 
 
 # What the artist chooses

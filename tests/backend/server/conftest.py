@@ -11,8 +11,8 @@ import pytest
 
 from cyclorama.bridge import messages
 from cyclorama.bridge.client import Client
-from cyclorama.bridge.scene_writer import partial_path
 from cyclorama.bridge.settings import PanoramaTo4D
+from cyclorama.bridge.whole_folder import partial_path
 
 SERVE = """
 import sys
