@@ -101,6 +101,8 @@ def depth(
     from .terminal import ProgressDisplay
 
     asked = chosen(settings)
+    if source == Path():  # a shell's empty variable
+        raise CycloramaError("video-missing", "No panorama or video is given.", "Name one.")
     with ProgressDisplay(stages(asked)) as progress:
         info = depth_video(source, output.absolute(), asked, progress, rig=rig, overwrite=overwrite)
     _tell_notes(info.notes)

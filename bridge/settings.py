@@ -189,7 +189,7 @@ class PanoramaTo4D:
         str,
         Meta(
             max_length=4096,
-            description="Folder or hub id of a metric estimator whose view gives metres; empty: the height of the eye",
+            description="Folder or hub id of a metric estimator that gives metres; empty: its own, or the eye's height",
         ),
     ] = ""
     eye_height: Annotated[float, Meta(ge=0.1, le=1000, description="Height of the camera above ground, metres")] = 1.6
@@ -228,7 +228,7 @@ def checked(settings: PanoramaTo4D) -> PanoramaTo4D:
     """The same settings, after their ranges were checked, and that they go together.
 
     Raises ``CycloramaError`` naming the one that is off: "setting-out-of-range", "depth-file-not-chosen",
-    "depth-file-not-used", "estimator-checkpoint-not-used", "metric-reference-not-used".
+    "depth-file-not-used", "estimator-checkpoint-not-used", "metric-reference-not-used", "sky-below-the-ground".
     """
     try:
         allowed = msgspec.convert(asdict(settings), PanoramaTo4D)
@@ -238,6 +238,13 @@ def checked(settings: PanoramaTo4D) -> PanoramaTo4D:
             "setting-out-of-range", f"The setting '{place.rstrip('`')}' cannot be used: {problem.lower()}."
         ) from error
     _check_estimator(allowed)
+    if allowed.far_distance < 2 * allowed.eye_height:
+        raise CycloramaError(
+            "sky-below-the-ground",
+            f"The sky's distance is {allowed.far_distance:g} m and the eye's height {allowed.eye_height:g} m: "
+            "all would lie on the sky.",
+            "Choose a sky distance of at least twice the eye height.",
+        )
     return allowed
 
 

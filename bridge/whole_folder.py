@@ -128,7 +128,7 @@ class WholeFolder:
 
 def _put(folder: Path, output: Path) -> None:
     aside = _aside(output)
-    shutil.rmtree(aside, ignore_errors=True)
+    _remove(aside)
     if output.exists():
         output.rename(aside)
     try:
@@ -137,6 +137,12 @@ def _put(folder: Path, output: Path) -> None:
         if aside.exists():
             aside.rename(output)
         raise
+    _remove(aside)
+
+
+def _remove(aside: Path) -> None:
+    if aside.is_symlink():  # a link to such a folder was replaced, not what it led to
+        aside.unlink()
     shutil.rmtree(aside, ignore_errors=True)
 
 

@@ -148,7 +148,7 @@ _WHERE_EMPTY = {
     "mask": "Sky and water",
     "checkpoint": "The usual one",
     "estimator_checkpoint": "The usual one",
-    "metric_reference": "The eye's height",
+    "metric_reference": "Its own metres, or the eye's height",
 }
 """The same where a text is empty."""
 

@@ -57,6 +57,10 @@ _FEWEST = 40
 _FEWEST_CARRIED = 20
 
 
+_DOUBTFUL = 0.45
+"""Share of the tracks. Wrong cameras among large moving things fitted 0.43 and less, right ones 0.48 and more."""
+
+
 @dataclass(frozen=True)
 class Cameras:
     """The camera of each frame.
@@ -105,6 +109,10 @@ def cameras_of(
         path.notes.append(
             f"Much moves between frames {min(path.unexplained) + 1} and {max(path.unexplained) + 1} that no motion of "
             "the camera explains; there the camera is taken to keep its place."
+        )
+    if path.least_share < _DOUBTFUL:
+        path.notes.append(
+            "Less than half of what can be followed fits the camera that was found: check it, or set the rig to still."
         )
     R, position = _between(path.R, path.position, path.found)
     turns = max(angle_of(each) for each in R) >= STILL_TURN
@@ -230,6 +238,8 @@ class _Path:
         self.unexplained: list[int] = []
         """First and last frames between which nothing explains what moves."""
         self.metres = 1.0
+        self.least_share = 1.0
+        """Of what is followed, that fits the camera found, in the frame where it is least."""
         self.notes: list[str] = []
         self._tolerance = tolerance
         self._random = np.random.default_rng(0)
@@ -252,7 +262,9 @@ class _Path:
             R, p, rho = self._into_the_unknown(segment, views, R, shares)
         R_key, p_key = self.R[segment.key], self.position[segment.key]
         for number, view in enumerate(views):
-            if view.share_of(R[number], p[number], rho[view.sees], self._tolerance) < _SHARE_FOLLOWED:
+            share = view.share_of(R[number], p[number], rho[view.sees], self._tolerance)
+            self.least_share = min(self.least_share, share)
+            if share < _SHARE_FOLLOWED:
                 continue  # it follows nothing: taken from its neighbours
             self.R[view.frame] = R_key @ R[number]
             self.position[view.frame] = p_key + R_key @ p[number]

@@ -9,11 +9,12 @@ import numpy as np
 from jaxtyping import Float, Int
 from scipy.ndimage import distance_transform_edt
 
+from ...bridge.errors import CycloramaError
 from ..sphere.equirectangular import directions
 from ..sphere.icosphere import VIEW_FOV, view_rotations
 from .alignment import Alignment
 from .overlaps import edge_trust
-from .predictions import Predictions
+from .predictions import Predictions, clipped
 
 _SMOOTH = 0.1
 """Relative difference of 1 / z up to which neighbouring pixels of a view lie on one surface: they are interpolated."""
@@ -62,13 +63,22 @@ def fused_distance(
     for view, lookup in enumerate(lookups):
         corrected = alignment.corrected(predictions, frame, view)
         inverse = corrected if predictions.kind == "disparity" else 1 / np.where(corrected > 0, corrected, np.nan)
+        inverse = np.where(clipped(predictions.values[frame, view], predictions.kind), 0, inverse)
         value, known = _between_pixels(inverse, lookup)
         said[lookup.slot, lookup.pixel] = value * lookup.cosine
         weight[lookup.slot, lookup.pixel] = lookup.trust * alignment.trust[frame, view] * known
-    usual = np.median(said[weight > 0])
+    usual = _usual(said[(weight > 0) & (said > 0)])
     logarithm = np.log(np.maximum(said, _FARTHEST * usual))
     mean = _mean_of_one_surface(logarithm, weight)
     return _without_holes(np.exp(-mean).reshape(height, 2 * height), (weight.sum(axis=0) > 0).reshape(height, -1))
+
+
+def _usual(positive: np.ndarray) -> float:
+    if not len(positive):
+        raise CycloramaError(
+            "no-depth-seen", "The estimator puts everything infinitely far.", "Try another estimator, or the skyline."
+        )
+    return float(np.median(positive))
 
 
 def _between_pixels(view: Float[np.ndarray, "row column"], lookup: _Lookup) -> tuple[np.ndarray, np.ndarray]:

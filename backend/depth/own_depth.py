@@ -13,6 +13,11 @@ from ...bridge.paths import checked_path
 from ..sphere.pictures import read_pixels
 from .metres import factor_by_ground
 
+_EIGHT_BITS = frozenset({".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif"})
+
+_UNLIKELY = 3.0
+"""Times the eye height."""
+
 _NEAREST = 1e-3
 """Metres, or of the eye height."""
 
@@ -46,16 +51,37 @@ def read_depth(
         values = values * factor
         if not even:
             notes.append("The ground in the depth file is uneven: check the scene's size, or the eye height.")
-    return np.clip(values, _NEAREST, max(far, _NEAREST)).astype(np.float32), tuple(notes)
+    distance = np.clip(values, _NEAREST, max(far, _NEAREST)).astype(np.float32)
+    if np.ptp(distance) <= 1e-3 * distance.max():
+        raise CycloramaError(
+            "depth-file-constant",
+            f"In the depth file {path} everything is {distance.max():g} m away once what is beyond the sky is cut off.",
+            "Are its numbers metres? Else convert them, or choose a larger sky distance.",
+        )
+    if kind == "distance":
+        ground = eye_height / factor_by_ground(distance, eye_height)[0]
+        if not 1 / _UNLIKELY < ground / eye_height < _UNLIKELY:
+            notes.append(
+                f"In the depth file the ground lies {ground:.3g} m below the viewer, not {eye_height:g} m: "
+                "check that its numbers are metres along the ray."
+            )
+    return distance, tuple(notes)
 
 
 def _values(path: Path, kind: str) -> Float[np.ndarray, "rows columns"]:
     if not os.path.isfile(path):  # noqa: PTH113 (Path.is_file raises for names too long)
         raise CycloramaError("depth-file-missing", f"There is no depth file {path}.", "Choose an EXR file.")
     try:
-        values = read_pixels(checked_path(path))[..., 0].astype(np.float64)
+        pixels = read_pixels(checked_path(path))
     except OSError as error:
         raise CycloramaError("depth-file-unreadable", f"The depth file {error}.", "Choose an EXR file.") from error
+    if path.suffix.lower() in _EIGHT_BITS or (pixels.shape[-1] >= 3 and np.ptp(pixels[..., :3], axis=-1).max() > 0):
+        raise CycloramaError(
+            "depth-file-is-a-picture",
+            f"{path} is a picture, not distances: its numbers are colours.",
+            "Choose an EXR of one channel, as a panoramic camera's depth pass is saved.",
+        )
+    values = pixels[..., 0].astype(np.float64)
     rows, columns = values.shape
     if abs(columns - 2 * rows) > 0.01 * columns or rows < 8:
         raise CycloramaError(
@@ -63,7 +89,7 @@ def _values(path: Path, kind: str) -> Float[np.ndarray, "rows columns"]:
             f"The depth file {path} has {columns} x {rows} pixels; a depth panorama is twice as wide as high.",
             "Render it with the same panoramic camera as the panorama.",
         )
-    wrong = ~(values > 0) if kind == "distance" else ~(values >= 0)  # NaN is neither
+    wrong = ~(values > 0) if kind == "distance" else ~((values >= 0) & np.isfinite(values))
     if wrong.any():
         row, column = np.argwhere(wrong)[0]
         raise CycloramaError(

@@ -66,7 +66,7 @@ def predict(
         budget: decides how many views are computed at once, which changes nothing but speed.
         report: is called before each batch; may raise to stop.
         kept_size: rows and columns of each view's answer to keep, by picking the nearest of its pixels (a mean would
-            invent surfaces at depth edges); 0 for all that the estimator gives.
+            invent surfaces at depth edges); 0 or more than the estimator gives: all.
 
     Returns:
         NaN where the network gave no finite number, or metres that are not positive.
@@ -74,7 +74,7 @@ def predict(
     Raises:
         CycloramaError: "memory-too-small", "out-of-memory", "estimates-not-finite".
     """
-    kept_size = kept_size or estimator.size
+    kept_size = min(kept_size or estimator.size, estimator.size)
     values = np.full((len(frames), len(view_rotations()), kept_size, kept_size), np.nan, np.float32)
     try:
         batches = _Batches(estimator, values, _at_once(estimator, frames, budget), report)
@@ -163,13 +163,14 @@ class _Batches:
     def skip(self, pictures: int) -> None:
         """So many need no answer."""
         self._done += pictures
+        self._report(self._done, self._total)
 
     def finish(self) -> None:
         """Nothing is left waiting after it."""
         while self._waiting:
             self._report(self._done, self._total)
             batch = self._waiting[: self._at_once]
-            answers = self._estimate(torch.stack([picture for _, _, picture in batch]))
+            answers = self._estimate([picture for _, _, picture in batch])
             if answers is None:
                 self._at_once = len(batch) // 2
                 gc.collect()  # what the failed call had made
@@ -183,11 +184,11 @@ class _Batches:
         self._report(self._done, self._total)
 
     def _estimate(
-        self, pictures: Float[Tensor, "picture 3 row column"]
+        self, pictures: list[Float[Tensor, "3 row column"]]
     ) -> Float[np.ndarray, "picture row column"] | None:
         """None: there is not enough memory for so many, but perhaps for fewer."""
         try:
-            answers = self._estimator.estimate(pictures)
+            answers = self._estimator.estimate(torch.stack(pictures))
             return interpolate(answers[:, None], self._values.shape[-2:], mode="nearest-exact")[:, 0].cpu().numpy()
         except Exception as error:
             if not is_out_of_memory(error):

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 
 Kind = Literal["disparity", "z-depth", "metric"]
 """What numbers mean, z being the depth along the view's axis.
@@ -15,6 +15,11 @@ Kind = Literal["disparity", "z-depth", "metric"]
 - z-depth: a · z + b likewise.
 - metric: z in metres, up to a scale near 1.
 """
+
+
+def clipped(values: np.ndarray, kind: Kind) -> Bool[np.ndarray, "*shape"]:
+    """Where an estimator of disparity ends at 0 (its last layer is a ReLU): all that is farther than it can tell."""
+    return (values == 0) if kind == "disparity" else np.zeros(values.shape, bool)
 
 
 @dataclass(frozen=True)

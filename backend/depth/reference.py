@@ -81,21 +81,30 @@ class MetricPerFrame:
     Its scale may differ a little from frame to frame, where a true video model's does not.
     """
 
-    def __init__(self, estimator: ViewEstimator):
-        """Raises ``CycloramaError`` ("estimator-not-metric") for an estimator of relative depth."""
+    def __init__(self, estimator: ViewEstimator, report: Callable[[int, int], None] = lambda done, frames: None):
+        """``report`` is called before each frame and may raise to stop.
+
+        Raises ``CycloramaError`` ("estimator-not-metric") for an estimator of relative depth."""
         if estimator.kind != "metric":
             raise CycloramaError(
                 "estimator-not-metric",
                 f"The depth estimator {estimator.name} tells which of two things is farther, but not how many metres.",
                 "Choose a metric one (depth-anything-metric, zoedepth or depth-pro) for the reference.",
             )
-        self._estimator = estimator
+        self._estimator, self._report = estimator, report
         self.name, self.licence, self.size = estimator.name, estimator.licence, estimator.size
         self.device = estimator.device
 
     def geometry(self, pictures: Float[Tensor, "frame 3 row column"], fov: float) -> Geometry:
         """See ``VideoGeometry``. Estimators know views of ``METRIC_FOV``; others would change their metres."""
-        z_depth = torch.cat([self._estimator.estimate(picture[None]) for picture in pictures]).float().cpu().numpy()
+        answers = []
+        try:
+            for number, picture in enumerate(pictures):
+                self._report(number, len(pictures))
+                answers.append(self._estimator.estimate(picture[None]).float().cpu().numpy())
+        finally:
+            self._estimator.release()
+        z_depth = np.concatenate(answers)
         z_depth = np.where(np.isfinite(z_depth) & (z_depth > 0), z_depth, np.float32(np.nan))
         frames = len(pictures)
         return Geometry(

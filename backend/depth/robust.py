@@ -26,7 +26,7 @@ from scipy.sparse import csr_array, diags_array, hstack, sparray
 from ...bridge.errors import CycloramaError
 from .alignment import Alignment, cosine_power
 from .overlaps import Overlaps, overlaps
-from .predictions import Predictions
+from .predictions import Predictions, clipped
 
 SIZE = 64
 """Pixels of a view at which views are compared: noise is averaged, yet depth edges are left to tell the shift by."""
@@ -46,6 +46,9 @@ _FAR = 2e-3
 """Of the median: below it, relative differences of 1 / z or z are not asked for."""
 
 _WEAKEST_HOLD, _STRONGEST_HOLD = 1e-3, 1e2
+_ALIKE = 0.02
+"""Of the typical 1 / z or z: what adds to both before views are held against each other."""
+
 _LARGEST_STEP = 0.5
 """Of the logarithm of a scale."""
 
@@ -58,6 +61,12 @@ _TOO_BENT = 0.3
 _TOO_MANY = 0.2
 """Of the views that contradict the others: then nobody knows who is right. Shuffled or random views have 25 % and more,
 or are bent by more than ``_TOO_BENT``; views bent by ±10 % have none."""
+
+_TOO_BENT_METRES = 0.15
+"""The same for metric estimators: they have no shift that a bend could stand for."""
+
+_FEWEST = 0.02
+"""Share of a view that has to say something before it tells depth."""
 
 _LEFT_OUT = 1e-4
 """Trust in a view that contradicts all others: it fills only what nobody else sees."""
@@ -73,6 +82,7 @@ class _Frame:
         cosine: of the angle to the view's axis, to the power that turns the kind's z into distance.
         trust: 0 where there is no value.
         low, middle, high: (view,) percentiles of the values.
+        flat: (view,) whose value is the same everywhere, or clipped: it tells no depth.
     """
 
     value: Float[np.ndarray, " pair"]
@@ -82,6 +92,7 @@ class _Frame:
     low: Float[np.ndarray, " view"]
     middle: Float[np.ndarray, " view"]
     high: Float[np.ndarray, " view"]
+    flat: Bool[np.ndarray, " view"]
 
 
 @dataclass
@@ -101,48 +112,55 @@ def robust(predictions: Predictions, report=lambda done, total: None) -> Alignme
         report: told how many of how many frames are done; may raise to stop.
 
     Raises:
-        CycloramaError: "no-depth-seen" (all views are constant), "views-disagree", "no-values".
+        CycloramaError: "no-depth-seen" (most views are constant), "views-disagree", "no-values"; all of them only if
+            they hold for most frames, else such a frame takes its neighbour's corrections, and that is noted.
     """
     o = overlaps(SIZE)
     frames, views = predictions.values.shape[:2]
     solver = _Solver(o, has_shift=predictions.kind != "metric")
-    found, trust = [], np.ones((frames, views), np.float32)
+    trust = np.ones((frames, views), np.float32)
+    solved: dict[int, _Found] = {}
+    refusals: list[CycloramaError] = []
     for index in range(frames):
         report(index, frames)
-        frame = _measured(predictions, index, o)
-        solved, trust[index] = _solved(solver, frame, index)
-        found.append(solved)
+        try:
+            solved[index], trust[index] = _solved(solver, _measured(predictions, index, o), index)
+        except CycloramaError as error:
+            refusals.append(error)
+            if 2 * len(refusals) > frames:
+                raise refusals[0] from error
     report(frames, frames)
+    found = [solved[min(solved, key=lambda known: abs(known - index))] for index in range(frames)]
     return Alignment(
         scale=np.stack([one.scale for one in found]).astype(np.float32),
         shift=np.stack([one.shift for one in found]).astype(np.float32)[:, :, None, None],
         bend=np.stack([one.bend for one in found]).astype(np.float32).reshape(frames, views, NODES, NODES),
         trust=trust,
         disagreement=float(np.median([one.disagreement for one in found])),
-        notes=_notes(trust),
+        notes=(*_notes(trust), *(f"{error.sentence} It takes its neighbour's corrections." for error in refusals)),
     )
 
 
 def _solved(solver: _Solver, frame: _Frame, index: int) -> tuple[_Found, np.ndarray]:
     """The frame's alignment; views that contradict the others are found, left out, and the rest is solved again."""
     found = solver.run(frame)
-    contrary = solver.contrary(frame, found)
+    contrary = solver.contrary(frame, found) & ~frame.flat
     trust = np.where(contrary, _LEFT_OUT, 1.0)
     if contrary.any() and not contrary.all():
         weighted = replace(frame, trust=frame.trust * trust[solver.overlaps.view])
         found = solver.run(weighted)
-    agreed = found.disagreement < _TOO_DIFFERENT and found.bend.std() < _TOO_BENT
-    if contrary.mean() > _TOO_MANY or not agreed:
+    agreed = found.disagreement < _TOO_DIFFERENT and found.bend.std() < solver.too_bent
+    if contrary.sum() > _TOO_MANY * (~frame.flat).sum() or not agreed:
         raise CycloramaError(
             "views-disagree",
             f"In frame {index + 1} the depths of views that overlap contradict each other: they show no common scene.",
             "Try another estimator, or the skyline.",
         )
-    return found, trust
+    return found, np.where(frame.flat, 0.0, trust)
 
 
 def _notes(trust: np.ndarray) -> tuple[str, ...]:
-    left_out = np.unique(np.nonzero(trust < 1)[1])
+    left_out = np.unique(np.nonzero((trust > 0) & (trust < 1))[1])
     if not len(left_out):
         return ()
     numbers = ", ".join(str(view + 1) for view in left_out)
@@ -151,32 +169,39 @@ def _notes(trust: np.ndarray) -> tuple[str, ...]:
 
 def _measured(predictions: Predictions, index: int, o: Overlaps) -> _Frame:
     values = predictions.values[index].astype(np.float64)
-    said = np.isfinite(values)
-    if said.mean() < 0.5:
+    known = np.isfinite(values)
+    if known.mean() < 0.5:
         raise CycloramaError(
             "no-values", f"The estimator said nothing of most of frame {index + 1}.", "Try another estimator."
         )
-    low, middle, high = np.stack([_percentiles(view[known]) for view, known in zip(values, said, strict=True)], axis=1)
-    if (high - low <= 1e-4 * np.abs(middle)).all():
+    said = known & ~clipped(values, predictions.kind)
+    low, middle, high = np.stack([_percentiles(view[of]) for view, of in zip(values, said, strict=True)], axis=1)
+    extent, size = high - low, np.maximum(np.abs(high), np.abs(low))
+    usual = float(np.median((extent / np.maximum(size, 1e-30))[extent > 0])) if (extent > 0).any() else 0.0
+    flat = (extent <= max(1e-3 * usual, 1e-4) * size) | (said.mean(axis=(1, 2)) < _FEWEST)
+    if flat.mean() > 0.5:
         raise CycloramaError(
             "no-depth-seen",
-            f"The estimator gave frame {index + 1} one and the same depth everywhere.",
+            f"The estimator gave most of frame {index + 1} one and the same depth.",
             "Is it a depth estimator? Try another one, or the skyline.",
         )
-    cover = np.stack([_reduced(view, o.size) for view in said.astype(np.float64)])
     filled = np.where(said, values, 0)
-    mean = np.stack([_reduced(view, o.size) for view in filled]) / np.maximum(cover, 1e-6)
-    square = np.stack([_reduced(view * view, o.size) for view in filled]) / np.maximum(cover, 1e-6)
+    cover, whole, mean, square = (
+        np.stack([_reduced(view, o.size) for view in maps.astype(np.float64)])
+        for maps in (said, said | ~known, filled, filled * filled)
+    )
+    mean, square = mean / np.maximum(cover, 1e-6), square / np.maximum(cover, 1e-6)
+    usable = (cover > 0.5) & (whole > 0.99) & ~flat[:, None, None]
     hats = o.hats(o.size)
-    whole = hats @ (cover > 0.99).ravel().astype(np.float64) > 0.99
     return _Frame(
         value=hats @ mean.ravel(),
         spread=hats @ np.sqrt(np.maximum(square - mean * mean, 0)).ravel(),
         cosine=o.cosine ** cosine_power(predictions.kind),
-        trust=o.trust * whole,
+        trust=o.trust * (hats @ usable.ravel().astype(np.float64) > 0.99),
         low=low,
         middle=middle,
-        high=high,
+        high=np.where(flat, low + np.median(extent[~flat]), high),
+        flat=flat,
     )
 
 
@@ -194,6 +219,7 @@ class _Solver:
     def __init__(self, o: Overlaps, *, has_shift: bool):
         self.overlaps = o
         self._has_shift = has_shift
+        self.too_bent = _TOO_BENT if has_shift else _TOO_BENT_METRES
         self._views = int(o.view.max()) + 1
         self._one = csr_array(o.hats(1), dtype=np.float64)
         self._hats = csr_array(o.hats(NODES), dtype=np.float64)
@@ -206,17 +232,24 @@ class _Solver:
         return self._by_steps_of_logarithms(frame, found)
 
     def contrary(self, frame: _Frame, found: _Found) -> Bool[np.ndarray, " view"]:
-        """Views whose values fall where the others' rise, or that differ from them far more than is usual."""
-        difference = np.abs(self._disagreement(frame, found))
+        """Views whose values fall where the others' rise, or that differ from them far more than is usual.
+
+        What is far beyond the usual distance is as good as equal here.
+        """
+        z, _ = self._straight(frame, found)
+        said = np.log(z) + self._hats @ found.bend
+        panorama = self._panorama(said, frame.trust)[self.overlaps.sample]
+        least = _ALIKE * self._typical(z, frame)
+        difference = np.abs(np.log((np.exp(said) + least) / (np.exp(panorama) + least)))
         view = self.overlaps.view
         usual = np.array([_median(difference[(view == one) & (frame.trust > 0.1)]) for one in range(self._views)])
         limit = max(0.15, 6 * float(np.nanmedian(usual)))
         return (found.scale <= 0) | (usual > limit)
 
-    def _disagreement(self, frame: _Frame, found: _Found) -> np.ndarray:
-        z, _ = self._straight(frame, found)
-        said = np.log(z) + self._hats @ found.bend
-        return said - self._panorama(said, frame.trust)[self.overlaps.sample]
+    def _typical(self, z: np.ndarray, frame: _Frame) -> float:
+        """The median of 1 / distance or distance where views tell it; the sky, next to 0, aside."""
+        z = np.abs(z[frame.trust > 0.1])
+        return float(np.median(z[z >= 0.01 * np.percentile(z, 99)]))
 
     def _metric_start(self) -> _Found:
         nothing = np.zeros(self._views)
@@ -245,7 +278,7 @@ class _Solver:
             start = np.concatenate([scale, shift])
             solution = self._least_squares(columns, weight, 0 * said, np.diag(hold), hold * start, gauge, len(said))
             scale, shift = np.split(solution, 2)
-        middle = np.median(panorama)
+        middle = self._typical(panorama, frame)
         return _Found(scale / middle, shift / middle, self._unbent.copy())
 
     def _by_steps_of_logarithms(self, frame: _Frame, found: _Found) -> _Found:
@@ -256,7 +289,7 @@ class _Solver:
             said = np.log(z) + self._hats @ found.bend
             around = z if instrument is None else np.maximum(instrument, z)
             mixed = np.abs(found.scale[view]) * frame.cosine * frame.spread / around
-            weight = frame.trust * known * (z / (z + _FAR)) ** 2 / (1 + (mixed / _MIXED) ** 2)
+            weight = frame.trust * known * (z / (z + _FAR * self._typical(z, frame))) ** 2 / (1 + (mixed / _MIXED) ** 2)
             difference = said - self._panorama(said, weight)[self.overlaps.sample]
             found.disagreement = _usual(difference[weight > 0])
             weight = self._weight(weight, difference)
@@ -291,7 +324,7 @@ class _Solver:
         """Scaled and shifted values as 1 / distance or distance, kept positive; and where they were."""
         view = self.overlaps.view
         z = (found.scale[view] * frame.value + found.shift[view]) * frame.cosine
-        least = 0.1 * _FAR * np.median(np.abs(z))
+        least = 0.1 * _FAR * self._typical(z, frame)
         return np.maximum(z, least), z > least
 
     def _panorama(self, said: np.ndarray, weight: np.ndarray) -> np.ndarray:

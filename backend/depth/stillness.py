@@ -94,14 +94,15 @@ def _changes(
     frames: Float[np.ndarray, "frame height width 3"], first: Float32[np.ndarray, "rows columns 3"], exposure: float
 ) -> tuple[float, Bool[np.ndarray, "rows columns"]]:
     """The noise, and where a frame's colour differs from the first by more than it and a shift by ``SLACK`` explain."""
-    change = np.zeros(first.shape[:2], np.float32)
-    noise = _LEAST_NOISE
+    changed = np.zeros(first.shape[:2], bool)
+    slack = SLACK * np.nan_to_num(gradient(first))
+    noises = []
     for frame in frames[1:]:
         difference = np.abs(_display(frame, exposure) - first)
-        noise = max(noise, _noise(difference.mean(axis=-1)))
-        np.maximum(change, np.nan_to_num(difference.max(axis=-1), nan=np.inf), out=change)
-    noise = min(noise, _LARGEST_NOISE)
-    return noise, change > _NOISES * noise + SLACK * np.nan_to_num(gradient(first))
+        noise = float(np.clip(_noise(difference.mean(axis=-1)), _LEAST_NOISE, _LARGEST_NOISE))
+        changed |= np.nan_to_num(difference.max(axis=-1), nan=np.inf) > _NOISES * noise + slack
+        noises.append(noise)  # each frame's own: a flash must not hide what moves in the others
+    return float(np.median(noises)), changed
 
 
 def _noise(difference: Float32[np.ndarray, "rows columns"]) -> float:

@@ -221,14 +221,21 @@ def _tukey_mean(values: Float[np.ndarray, "frame pixel"]) -> Float[np.ndarray, "
     """Mean over frames around the median with Tukey's weights; NaN left out, NaN where there is nothing else."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", RuntimeWarning)  # of pixels that are NaN in all frames
-        median = np.nanmedian if np.isnan(values).any() else np.median
-        middle = median(values, axis=0)
-        limit = _TUKEY * _DEVIATIONS_PER_MAD * median(np.abs(values - middle), axis=0)
+        middle = _median_of_one_surface(values)
+        limit = _TUKEY * _DEVIATIONS_PER_MAD * _median_of_one_surface(np.abs(values - middle))
     away = np.nan_to_num(values - middle)
     with np.errstate(invalid="ignore", divide="ignore"):
         weight = np.clip(1 - (away / limit) ** 2, 0, None) ** 2 * np.isfinite(values)
         offset = (weight * away).sum(axis=0) / weight.sum(axis=0)
     return middle + np.where(limit > 0, offset, 0.0)
+
+
+def _median_of_one_surface(values: Float[np.ndarray, "frame pixel"]) -> Float[np.ndarray, " pixel"]:
+    """The median over frames; where the two middle ones lie on different surfaces, the nearer of them and no mean."""
+    known = np.isfinite(values).sum(axis=0)
+    rising = np.sort(values, axis=0)  # NaN last
+    low, high = (np.take_along_axis(rising, (half.clip(0) // 2)[None], axis=0)[0] for half in (known - 1, known))
+    return np.where(high - low < _EDGE, (low + high) / 2, low)
 
 
 def _log(distance: np.ndarray) -> Float[np.ndarray, "*shape"]:

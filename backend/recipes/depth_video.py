@@ -125,6 +125,12 @@ def depth_video(
     Raises:
         CycloramaError: bad input, or ``output`` cannot be written.
     """
+    if is_depth(source):
+        raise CycloramaError(
+            "source-is-depth",
+            f"{source} holds distances that were found already, no video.",
+            "Choose the panorama or video that they were found in.",
+        )
     if rig == "moving" and settings.estimator in WITHOUT_NETWORK:
         raise CycloramaError(
             "rig-not-followed",
@@ -228,12 +234,13 @@ def coloured(distance: Float[np.ndarray, "frame height width"]) -> UInt8[np.ndar
     """
     chosen = np.unique(np.linspace(0, len(distance) - 1, _SHOWN_FRAMES).round().astype(int))
     width = min(_SHOWN_WIDTH, distance.shape[2])
-    size = (width, width // 2)
-    shown = np.concatenate([cv2.resize(-np.log(distance[i]), size, interpolation=cv2.INTER_AREA) for i in chosen])
+    shown = np.concatenate([-np.log(distance[i]) for i in chosen])
     low, high = float(shown.min()), float(shown.max())
     nearness = (shown - low) / max(high - low, 1e-6)
     colours = cv2.applyColorMap((nearness * 255).round().astype(np.uint8), cv2.COLORMAP_TURBO)
-    return cv2.cvtColor(colours, cv2.COLOR_BGR2RGB)
+    # Colours are made smaller, not distances: between near and far there is nothing.
+    small = cv2.resize(colours, (width, width // 2 * len(chosen)), interpolation=cv2.INTER_AREA)
+    return cv2.cvtColor(small, cv2.COLOR_BGR2RGB)
 
 
 def _cameras_file(cameras: Cameras) -> CamerasFile:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -10,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from jaxtyping import Bool, Float
 
+from ...bridge.errors import CycloramaError
 from ...bridge.scene import Model
 from ...bridge.settings import PanoramaTo4D
 from ..depth.backdrop import far_sky
@@ -42,6 +42,9 @@ _IDENTICAL_ON_PURPOSE = 0.1
 """Share of the pixels: where so many are the same in all frames to the bit, the video was made so. In a filmed one such
 pixels are few, and what else stands still has to be found."""
 
+
+_CLOSEST = 0.01
+"""Metres; nobody stands that close to a wall."""
 
 _BESIDE = 64
 """Of a panorama's rows: so far around what moves a network's answer follows it (3°)."""
@@ -92,7 +95,7 @@ def geometry(
         report("depth", 0, 1)
         distance = skyline_distance(layout, height, eye_height=settings.eye_height, far_distance=settings.far_distance)
         report("depth", 1, 1)
-        return Geometry(_depth_video(distance[None]), notes=tuple(_one_for_all(frames, "The skyline")))
+        return _one_for_all(Geometry(_depth_video(distance[None])), frames, "The skyline", rig)
     if settings.estimator == "file":
         report("depth", 0, 1)
         distance, notes = read_depth(
@@ -103,7 +106,7 @@ def geometry(
             far=settings.far_distance,
         )
         report("depth", 1, 1)
-        return Geometry(_depth_video(distance[None]), notes=(*notes, *_one_for_all(frames, "The depth file")))
+        return _one_for_all(Geometry(_depth_video(distance[None]), notes=notes), frames, "The depth file", rig)
     return _estimated(frames, moves, settings, report, rig, layout)
 
 
@@ -128,9 +131,23 @@ def check_estimator(settings: PanoramaTo4D, report: Report) -> None:
     report("check", 1, 1)
 
 
-def _one_for_all(frames: Frames, what: str) -> Iterator[str]:
-    if len(frames) > 1:
-        yield f"{what} gives all frames one distance: surfaces stand still, the picture moves on them."
+def _one_for_all(found: Geometry, frames: Frames, what: str, rig: str) -> Geometry:
+    """One distance for all frames of a video, which a camera that walks does not see."""
+    if len(frames) == 1:
+        return found
+    notes = [*found.notes, f"{what} gives all frames one distance: surfaces stand still, the picture moves on them."]
+    if rig == "still":
+        return replace(found, notes=tuple(notes))
+    from ..depth.cameras import cameras_of
+
+    cameras = cameras_of(frames)
+    if cameras.moves:
+        raise CycloramaError(
+            "rig-not-followed",
+            f"The video's camera moves, and {what[0].lower()}{what[1:]} knows one place only.",
+            "Choose an estimator that is a network; or say --rig still if it does stand still.",
+        )
+    return replace(found, notes=(*notes, *cameras.notes), cameras=cameras)
 
 
 def _estimated(
@@ -160,6 +177,7 @@ def _estimated(
     report("estimator", 1, 1)
     pictures = 20 * len(frames)
     steps = pictures + (_ALIGNING + _FUSING) * len(frames)
+    reference = _reference(settings.metric_reference, device, report, steps) if settings.metric_reference else None
     frames, cameras = _stood_still(frames, rig)
     predictions = predict(
         frames,
@@ -176,13 +194,14 @@ def _estimated(
     distance = _fused(predictions, alignment, frames.shape[1], report, steps)
     still = _still(frames, moves, cameras)
     notes = [*alignment.notes, *(cameras.notes if cameras else ())]
-    distance, models = _in_metres(distance, frames, still, settings, predictions.kind, device, notes)
+    distance, models = _in_metres(distance, frames, still, settings, predictions.kind, reference, notes)
     distance = np.stack([sharpened(one, as_disparity=predictions.kind == "disparity") for one in distance])
-    skies = [layout.sky] * len(frames) if cameras is None or not cameras.moves else [parse(one).sky for one in frames]
+    skies = [layout.sky, *(parse(frame).sky for frame in frames[1:])]
     distance = np.stack([far_sky(one, sky, settings.far_distance) for one, sky in zip(distance, skies, strict=True)])
     distance = steady(distance, still)
     if cameras is not None and cameras.moves:
-        cameras = _with_metres(cameras, frames, distance)
+        cameras, more = _with_metres(cameras, frames, distance)
+        notes += more
     report("depth", steps, steps)
     used = Model(id=estimator.name, licence=estimator.licence)
     return Geometry(_depth_video(distance), (used, *models), tuple(notes), cameras)
@@ -198,14 +217,14 @@ def _stood_still(frames: Frames, rig: str) -> tuple[Frames, Cameras | None]:
     return (turned_back(frames, cameras.R_scene_from_camera) if cameras.turns else frames), cameras
 
 
-def _with_metres(cameras: Cameras, frames: Frames, distance: Distances) -> Cameras:
-    """Positions in metres, found again in the turned frames now that their distance is known."""
+def _with_metres(cameras: Cameras, frames: Frames, distance: Distances) -> tuple[Cameras, tuple[str, ...]]:
+    """Positions in metres, found again in the turned frames now that their distance is known; and what is new of it."""
     from ..depth.cameras import cameras_of
 
     again = cameras_of(frames, distance)
     if not again.metric:
-        return cameras
-    return replace(cameras, position=again.position, metric=True)
+        return cameras, tuple(note for note in again.notes if note not in cameras.notes)
+    return replace(cameras, position=again.position, metric=True), ()
 
 
 def _fused(predictions: Predictions, alignment: Alignment, height: int, report: Report, steps: int) -> Distances:
@@ -237,21 +256,21 @@ def _in_metres(
     still: Bool[np.ndarray, "height width"],
     settings: PanoramaTo4D,
     kind: Kind,
-    device: torch.device,
+    reference: VideoGeometry | None,
     notes: list[str],
 ) -> tuple[Distances, tuple[Model, ...]]:
     """Each frame by its factor: to a metric view of the video, or to the first frame and then to the ground."""
-    if settings.metric_reference:
+    if reference is not None:
         from ..depth.reference import metric_view, to_metric
 
-        model = _reference(settings.metric_reference, device)
-        scale = to_metric(distance, metric_view(frames, model))
+        scale = to_metric(distance, metric_view(frames, reference))
         if not scale.measured.all():
             notes.append("Some frames have too little in the metric view; they take their neighbours' scale.")
-        return aligned(distance, scale), (Model(id=model.name, licence=model.licence),)
+        return aligned(distance, scale), (Model(id=reference.name, licence=reference.licence),)
     if len(distance) > 1 and still.any():
-        scale = scale_and_shift(distance, distance[:1], still, shift=False)
-        distance = aligned(distance, scale)
+        from ..depth.reference import first_frame_reference
+
+        distance = aligned(distance, scale_and_shift(distance, *first_frame_reference(distance, still), shift=False))
     elif len(distance) > 1 and kind != "metric":
         each = np.array([factor_by_ground(one, settings.eye_height)[0] for one in distance], np.float32)
         distance = distance * each[:, None, None]
@@ -266,16 +285,27 @@ def _in_metres(
     return distance, ()
 
 
-def _reference(checkpoint: str, device: torch.device) -> VideoGeometry:
+def _reference(checkpoint: str, device: torch.device, report: Report, steps: int) -> VideoGeometry:
     """A video-geometry model, or a metric estimator in its place."""
     from ..depth.estimators import load_any
     from ..depth.reference import LOADERS, MetricPerFrame, video_geometry
 
-    return video_geometry(checkpoint, device) if checkpoint in LOADERS else MetricPerFrame(load_any(checkpoint, device))
+    def told(done: int, total: int) -> None:
+        report("estimator", done, total + 1)
+
+    if checkpoint in LOADERS:
+        return video_geometry(checkpoint, device)
+    return MetricPerFrame(load_any(checkpoint, device, told), lambda *_: report("depth", steps - 1, steps))
 
 
 def _depth_video(distance: Distances) -> DepthVideo:
     """With its edges; one frame where all are the same."""
+    if not np.isfinite(distance).all() or np.ptp(distance) <= 1e-3 * distance.max() or distance.min() < _CLOSEST:
+        raise CycloramaError(
+            "no-usable-depth",
+            "The distances that were found are no scene: everything is equally far, or next to the eye.",
+            "Try another estimator or way to align; check the eye height, the sky's distance and a depth file's unit.",
+        )
     if (distance == distance[:1]).all():
         distance = distance[:1]
     return DepthVideo(distance.astype(np.float32), np.stack([depth_edges(one) for one in distance]))

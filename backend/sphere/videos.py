@@ -157,6 +157,8 @@ def _open(path: Path) -> cv2.VideoCapture:
         raise CycloramaError("video-missing", f"There is no video {path}.", hint)
     if path.stat().st_size == 0:
         raise CycloramaError("video-empty-file", f"The video {path} is empty (0 bytes).", "Copy or export it again.")
+    cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)  # they would write beside our own sentence
+    os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
     # Only as a whole path it cannot be mistaken for an address or a device.
     capture = cv2.VideoCapture(str(checked_path(path).absolute()), cv2.CAP_FFMPEG)
     if not capture.isOpened():

@@ -265,6 +265,10 @@ def test_fewer_pixels_can_be_kept_without_mixing_near_and_far():
     assert np.array_equal(kept, whole[:, :, 1::3, 1::3])
 
 
+def test_no_pixels_are_made_up_where_more_are_asked_for_than_the_network_gives():
+    assert predict(noise(), GreyIsDeep(), budget(), kept_size=500).size == GreyIsDeep().size
+
+
 # Progress
 
 

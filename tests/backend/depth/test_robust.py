@@ -99,7 +99,7 @@ def test_views_of_different_scenes_are_refused(true_z):
 
 
 def test_the_same_depth_everywhere_is_refused():
-    with pytest.raises(CycloramaError, match="one and the same depth everywhere") as refused:
+    with pytest.raises(CycloramaError, match="one and the same depth") as refused:
         align(Predictions(np.full((1, 20, 64, 64), 0.7, np.float32), "disparity"), "robust")
     assert refused.value.code == "no-depth-seen"
 
@@ -147,3 +147,42 @@ def test_stopping_goes_through(true_z):
 def test_views_looked_up_in_a_panorama_are_those_that_look_that_way(true_distance, true_z):
     looked_up = z_of_views(true_distance[None], SIZE)
     assert np.median(np.abs(looked_up / true_z - 1)) < 0.02
+
+
+@pytest.mark.parametrize("farthest", [60, 10, 5])
+@pytest.mark.parametrize("seed", [1, 2])
+def test_a_network_that_ends_at_0_for_what_is_far_still_tells_the_rest(true_z, true_distance, farthest, seed):
+    """As Depth Anything's does with the sky: one exact 0, in some views nothing else."""
+    wrong = simulated(true_z, "disparity", bend=0.05, seed=seed)
+    along = np.linalg.norm(rays(SIZE, SIZE, VIEW_FOV), axis=-1)
+    values = np.maximum(wrong.predictions.values - wrong.shift[..., None, None], 0).astype(np.float32)
+    values[true_z * along > farthest] = 0
+    predictions = Predictions(values, "disparity")
+    found = fused_distance(predictions, align(predictions, "robust"), 0, HEIGHT)
+    near = true_distance < 0.8 * farthest
+    scaled = found * np.median(true_distance[near] / found[near])
+    assert np.median(np.abs(scaled / true_distance - 1)[near]) < 0.05
+    assert np.median(scaled[true_distance > 1.2 * farthest]) > 5 * farthest and np.isfinite(found).all()
+
+
+def test_constant_views_among_others_do_no_harm(true_z, true_distance):
+    wrong = simulated(true_z, "disparity", seed=1)
+    values = wrong.predictions.values.copy()
+    values[0, [5, 12]] = values[0, [5, 12]].mean()
+    predictions = Predictions(values, "disparity")
+    found = fused_distance(predictions, align(predictions, "robust"), 0, HEIGHT)
+    assert error(found, true_distance)[1] < 0.015
+
+
+def test_disparity_said_to_be_metres_is_refused(true_z):
+    with pytest.raises(CycloramaError) as refused:
+        align(Predictions(1 / true_z, "metric"), "robust")
+    assert refused.value.code == "views-disagree"
+
+
+def test_a_frame_whose_views_disagree_takes_its_neighbours_corrections_and_says_so(true_z):
+    good = simulated(true_z, "disparity", seed=1).predictions.values
+    bad = np.random.default_rng(0).permutation(good[0])[None]
+    alignment = align(Predictions(np.concatenate([good, good, bad]), "disparity"), "robust")
+    np.testing.assert_array_equal(alignment.scale[2], alignment.scale[1])
+    assert any("frame 3" in note and "neighbour" in note for note in alignment.notes)

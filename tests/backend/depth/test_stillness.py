@@ -119,3 +119,12 @@ def test_nothing_is_still_across_a_cut_to_another_place():
 
 def test_one_frame_is_still():
     assert still(filmed([city()])).all()
+
+
+def test_a_flash_in_one_frame_does_not_hide_what_moves_in_the_others():
+    pictures = []
+    for frame in range(6):
+        picture = city() * (1.15 if frame == 3 else 1.0)
+        picture[60:80, 20 + 6 * frame : 40 + 6 * frame] *= 1.15
+        pictures.append(picture)
+    assert not still(filmed(pictures))[65:75, 25:65].any()

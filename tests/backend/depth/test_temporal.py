@@ -197,3 +197,11 @@ def test_flicker_leaves_out_what_is_not_known():
     video[1] = np.nan
     assert flicker(video, STILL) == 0.0
     assert np.isnan(flicker(video, np.zeros_like(STILL)))
+
+
+@pytest.mark.parametrize("frames", [2, 4, 24])
+def test_a_pixel_at_an_edge_rests_on_one_of_its_surfaces_and_never_between(frames):
+    video = np.full((frames, HEIGHT, 2 * HEIGHT), 20.0, np.float32)
+    video[::2, 20:40, 30:60] = 2.0
+    held = steady(video, np.ones((HEIGHT, 2 * HEIGHT), bool))
+    np.testing.assert_allclose(np.unique(held), [2.0, 20.0], rtol=1e-6)

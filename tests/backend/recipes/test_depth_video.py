@@ -428,6 +428,12 @@ def spoiled(name: str, panorama: Path, picture) -> tuple[list[object], str]:
         ),
         "tiny without weights": ([panorama, "--estimator", "tiny"], "needs the folder of its checkpoint"),
         "eye below the ground": ([panorama, "--eye-height", -1], "'eye_height'"),
+        "a sky below the ground": ([panorama, "--eye-height", 100, "--far-distance", 150], "all would lie on the sky"),
+        "millimetres": (
+            [panorama, *words, picture("mm.exr", own * 1000, "float")],
+            "everything is 120 m away",
+        ),
+        "a colour picture for depth": ([panorama, *words, panorama], "its numbers are colours"),
     }[name]
 
 
@@ -436,7 +442,7 @@ BAD = [
     *("picture cut short", "square picture", "empty folder", "nothing there"),
     *("file without a file", "a file nobody reads", "weights nobody reads", "no such weights", "tiny without weights"),
     *("a reference nobody reads", "a rig that cannot be followed"),
-    "eye below the ground",
+    *("eye below the ground", "a sky below the ground", "millimetres", "a colour picture for depth"),
 ]
 
 
@@ -526,3 +532,17 @@ def test_stopping_while_overwriting_keeps_the_old_folder(panorama, make, distanc
         depth_video(panorama, folder, PanoramaTo4D(eye_height=3.0), report, overwrite=True)
     assert distances(folder)[0, -1, 0] == pytest.approx(1.6, rel=2e-3)
     assert [path.name for path in folder.parent.iterdir()] == [folder.name]
+
+
+def test_a_depth_file_in_another_unit_is_named_where_it_is_no_error(panorama, picture, make):
+    own = picture("feet.exr", hall(HEIGHT)[..., None] / 30, "float")
+    folder = make(panorama, "--estimator", "file", "--depth-file", own)
+    assert any("the ground lies" in note and "not 1.6 m" in note for note in described(folder)["notes"])
+
+
+def test_distances_that_were_found_are_no_source_and_stay_as_they_are(panorama, make, run):
+    folder = make(panorama)
+    before = described(folder)
+    code, _, said = run(folder, "-o", folder, "--overwrite")
+    assert code == 1 and "holds distances that were found already" in said
+    assert described(folder) == before
