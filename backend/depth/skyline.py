@@ -55,23 +55,8 @@ def _walls(layout: Layout, eye_height: float) -> Float[np.ndarray, " columns"]:
     columns = round(float(NARROW) * len(standing) / (2 * np.pi))
     skyline = ndimage.median_filter(layout.skyline, 2 * columns + 1, mode="wrap")
     rise = np.tan(np.clip(skyline, 1e-3, 1.5))
-    return np.minimum(standing, np.exp(_evened(np.log((TALLEST - 1) * eye_height / rise))))
-
-
-def _evened(log_distance: Float[np.ndarray, " columns"]) -> Float[np.ndarray, " columns"]:
-    """Crowns and gables are ragged, the walls are not: smoothed but for true steps from wall to wall."""
-    sigma = float(EVENED) * len(log_distance) / (2 * np.pi)
-    reach = int(3 * sigma)
-    for _ in range(4):
-        total, weights = np.zeros_like(log_distance), np.zeros_like(log_distance)
-        for offset in range(-reach, reach + 1):
-            shifted = np.roll(log_distance, offset)
-            steps = (shifted - log_distance) / SAME_WALL
-            weight = np.exp(-0.5 * ((offset / sigma) ** 2 + steps * steps))
-            total += weight * shifted
-            weights += weight
-        log_distance = total / weights
-    return log_distance
+    ragged = np.log((TALLEST - 1) * eye_height / rise)  # crowns and gables are, the walls are not
+    return np.minimum(standing, np.exp(periodic.evened(ragged, float(EVENED) * len(ragged) / (2 * np.pi), SAME_WALL)))
 
 
 def _beyond(layout: Layout, height: int) -> Bool[np.ndarray, "height width"]:

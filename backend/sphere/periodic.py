@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import cv2
 import numpy as np
-from jaxtyping import Bool, Float32, Int
+from jaxtyping import Bool, Float, Float32, Int
 from scipy import ndimage
 
 from .equirectangular import with_border
@@ -134,6 +134,21 @@ def settle_poles(image: Map, rows: int = 12) -> Map:
         for row in (distance, height - 1 - distance):
             settled[row] = np.fft.irfft(np.fft.rfft(image[row]) * keep, width)
     return np.clip(settled, image.min(), image.max())
+
+
+def evened(curve: Float[np.ndarray, " columns"], sigma_px: float, step: float) -> Float[np.ndarray, " columns"]:
+    """A value of each column, smoothed over ``sigma_px`` columns but for steps much larger than ``step``.
+
+    A bilateral filter (Tomasi and Manduchi, *Bilateral filtering for gray and color images*, 1998), applied four times.
+    """
+    reach = int(3 * sigma_px)
+    offsets = np.arange(-reach, reach + 1)
+    nearness = np.exp(-0.5 * (offsets / sigma_px) ** 2)[:, None]
+    for _ in range(4):
+        shifted = np.stack([np.roll(curve, offset) for offset in offsets])
+        weight = nearness * np.exp(-0.5 * ((shifted - curve) / step) ** 2)
+        curve = (weight * shifted).sum(axis=0) / weight.sum(axis=0)
+    return curve
 
 
 def guided_coefficients(guide: Map, target: Map, radius: int, epsilon: float) -> tuple[Map, Map]:

@@ -156,17 +156,13 @@ def _jump_cost(features: Float32[np.ndarray, "height width 3"]) -> Float[np.ndar
     return 24.0 - 18.0 * difference / (difference + 0.1)
 
 
+_SAME_WALL = 0.3
+"""Natural logarithm of the horizontal distance: steps beyond a factor of two stay."""
+
+
 def _even(contact: Float[np.ndarray, " width"], sigma_px: float) -> Curve:
     """Smooth the contact as a wall's distance is felt, in its logarithm, but keep true steps from wall to wall."""
-    range_sigma = 0.3  # natural log of the horizontal distance: steps beyond a factor of two stay
-    reach = int(3 * sigma_px)
-    offsets = np.arange(-reach, reach + 1)
-    nearness = np.exp(-0.5 * (offsets / sigma_px) ** 2)[:, None]
-    log_distance = -np.log(np.tan(-contact))
-    for _ in range(4):
-        shifted = np.stack([np.roll(log_distance, k) for k in offsets])
-        weight = nearness * np.exp(-0.5 * ((shifted - log_distance) / range_sigma) ** 2)
-        log_distance = (weight * shifted).sum(axis=0) / weight.sum(axis=0)
+    log_distance = periodic.evened(-np.log(np.tan(-contact)), sigma_px, _SAME_WALL)
     return (-np.arctan(np.exp(-log_distance))).astype(np.float32)
 
 
