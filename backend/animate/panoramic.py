@@ -17,14 +17,14 @@ from jaxtyping import Bool, Float, UInt8
 
 from ...bridge.errors import CycloramaError
 from .. import __version__
+from ..keepsake import Keepsake, digest
 from ..models.memory import Budget, is_out_of_memory, shots_at_once
 from ..sphere import periodic
 from ..sphere.panorama import Panorama, PanoramaVideo
 from ..sphere.periodic import blur, resize
 from .denoisers.protocol import Denoiser, Latents
 from .exposure import Exposure
-from .keepsake import Keepsake, digest
-from .panoramic_denoiser import PanoramicDenoiser, Schedule
+from .panoramic_denoiser import PanoramicDenoiser, Schedule, State
 from .regions import MotionRegion, union
 from .tiles import LARGEST_TILE, PREVIEW_BORDER, PREVIEW_WIDTH, WIDTH_MULTIPLE, Tiling, decode_panorama
 
@@ -241,10 +241,21 @@ def _denoised(
             f"What shall move is smaller than a pixel of the video model at a width of {picture.shape[1]}.",
             "Paint a larger region, or set a larger width.",
         )
-    kept = keepsake.state()
+    kept = _kept(keepsake)
     if kept is not None and not denoiser.accepts(kept):
         kept = None
-    return denoiser.run(kept, partial(report, "animate"), keepsake.keep, show)
+    return denoiser.run(kept, partial(report, "animate"), partial(_keep, keepsake), show)
+
+
+def _kept(keepsake: Keepsake) -> State | None:
+    tensors = keepsake.part("state")
+    if tensors is None or set(tensors) != {"step", "signal"}:
+        return None
+    return State(int(tensors["step"]), tensors["signal"])
+
+
+def _keep(keepsake: Keepsake, state: State) -> None:
+    keepsake.keep("state", {"step": torch.tensor(state.step), "signal": state.signal})
 
 
 def _latents_reached(mask: Float[np.ndarray, "rows columns"], height: int) -> Bool[np.ndarray, "row column"]:

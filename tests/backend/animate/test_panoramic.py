@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 import torch
 
-from cyclorama.backend.animate.keepsake import Keepsake
 from cyclorama.backend.animate.masks import mask_at
 from cyclorama.backend.animate.panoramic import Making, animate, calls_at_once, working_width
-from cyclorama.backend.animate.panoramic_denoiser import Schedule, State
+from cyclorama.backend.animate.panoramic_denoiser import Schedule
 from cyclorama.backend.animate.regions import MotionRegion
+from cyclorama.backend.keepsake import Keepsake
 from cyclorama.backend.models.memory import Budget
 from cyclorama.backend.sphere.panorama import Panorama
 from cyclorama.bridge.errors import Cancelled, CycloramaError
@@ -290,12 +290,14 @@ def test_another_picture_mask_or_prompt_starts_anew():
 
 def test_a_damaged_keepsake_is_started_over(tmp_path):
     keepsake = Keepsake("name", tmp_path / "kept")
-    assert keepsake.state() is None
-    keepsake.keep(State(3, torch.randn(10, 2, 4)))
-    assert keepsake.state().step == 3
+    assert keepsake.part("state") is None
+    keepsake.keep("state", {"signal": torch.randn(10, 2, 4)})
+    assert keepsake.part("state")["signal"].shape == (10, 2, 4)
     (file,) = (tmp_path / "kept").iterdir()
     file.write_bytes(file.read_bytes()[:50])
-    assert keepsake.state() is None
+    assert keepsake.part("state") is None
+    keepsake.forget()
+    assert not list((tmp_path / "kept").iterdir())
 
 
 def test_a_decoder_that_makes_no_numbers_is_named_and_nothing_of_it_is_kept(own_folder):
@@ -343,7 +345,8 @@ def test_a_lack_of_memory_is_a_sentence_and_the_device_is_given_back():
 def test_a_keepsake_of_another_shape_is_not_gone_on_with(monkeypatch):
     whole, safe = animate(panorama(), region(), ToyModel(restless), MAKING)
     safe()
-    monkeypatch.setattr(Keepsake, "state", lambda self: State(2, torch.zeros(7, 3, 4)))
+    other = {"step": torch.tensor(2), "signal": torch.zeros(7, 3, 4)}
+    monkeypatch.setattr(Keepsake, "part", lambda self, part: other)
     again, _ = animate(panorama(), region(), ToyModel(restless), MAKING)
     assert np.array_equal(again.frames, whole.frames)
 
@@ -352,7 +355,7 @@ def test_a_disk_that_is_full_does_not_end_the_run(monkeypatch, own_folder):
     def full(*_arguments, **_more):
         raise OSError("No space left on device")
 
-    monkeypatch.setattr("cyclorama.backend.animate.keepsake.save_file", full)
+    monkeypatch.setattr("cyclorama.backend.keepsake.save_file", full)
     video, _ = animate(panorama(), region(), ToyModel(restless), MAKING)
     assert np.isfinite(video.frames).all()
     assert not list((own_folder / "unfinished").iterdir())

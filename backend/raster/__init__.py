@@ -1,0 +1,1 @@
+"""Gaussian rasterizers: gsplat on CUDA, ours on the CPU; one interface."""
