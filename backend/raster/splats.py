@@ -17,6 +17,10 @@ Mode = Literal["classic", "antialiased", "surfels"]
 widened by 0.3 pixel²; "antialiased": the same, with the opacity lowered by what the widening added (Mip-Splatting);
 "surfels": 2DGS, its local xy plane met by each pixel's ray, the third scale unread."""
 
+Look = Literal["classic", "antialiased", "surfels", "tents"]
+"""A mode, or "tents": surfels as our node group draws them in Blender, cut at two standard deviations and met by each
+ray in the order it meets them (``tents``). On the CPU only, and only colours have gradients."""
+
 
 @dataclass(frozen=True)
 class Splats:
@@ -60,8 +64,7 @@ class Splats:
         """The inverse of ``of``; rotations become unit quaternions."""
         rotation = torch.nn.functional.normalize(self.rotation, dim=1)
         position, rotation, scale, opacity, colour = (
-            tensor.detach().cpu().numpy()
-            for tensor in (self.position, rotation, self.scale, self.opacity, self.colour)
+            tensor.detach().cpu().numpy() for tensor in (self.position, rotation, self.scale, self.opacity, self.colour)
         )
         return Gaussians(position, rotation, scale, radiance_from_colour(colour, opacity))
 
