@@ -2,7 +2,14 @@
 
 from __future__ import annotations
 
+import msgspec
+
+from ..bridge.gaussians import COLUMNS
+from ..bridge.rounding import Error
 from ..bridge.scene import Scene, SceneInfo
+
+_BYTES_PER_GAUSSIAN = 4 * sum(COLUMNS.values())
+"""Stored as they are: float32."""
 
 
 def facts(scene: Scene) -> dict:
@@ -10,8 +17,7 @@ def facts(scene: Scene) -> dict:
     info = scene.info
     by_kind = sizes(info)
     gaussians = by_kind["static"] + by_kind["moving"] + by_kind["frames"]
-    per_gaussian = 4 * (3 + 4 + 3 + 4)
-    whole = info.frame_count * (info.static_count + info.moving_count) * per_gaussian
+    whole = info.frame_count * (info.static_count + info.moving_count) * _BYTES_PER_GAUSSIAN
     return {
         "path": str(scene.folder),
         "version": info.version,
@@ -27,7 +33,12 @@ def facts(scene: Scene) -> dict:
         "moving_count": info.moving_count,
         "bounds": info.bounds,
         "safe_radius": info.safe_radius,
+        "safe_radii": [{"direction": [x, y, z], "metres": metres} for x, y, z, metres in info.safe_radii],
         "bytes": by_kind,
+        "bytes_in_all": sum(by_kind.values()),
+        "bytes_per_frame": by_kind["frames"] / info.frame_count,
+        "encodings": sorted({file.encoding for file in info.files.values() if file.encoding}),
+        "error": msgspec.to_builtins(info.error),
         "share_of_every_frame_whole": gaussians / whole if whole else 1.0,
         "notes": list(info.notes),
     }
@@ -48,19 +59,48 @@ def in_words(found: dict) -> str:
     sizes_in_words = ", ".join(f"{kind} {size / 1e6:.1f} MB" for kind, size in found["bytes"].items() if size)
     low, high = found["bounds"]
     box = " x ".join(f"{b - a:.1f}" for a, b in zip(low, high, strict=True))
-    radius = "not measured" if found["safe_radius"] is None else f"{found['safe_radius']:.2f} m"
+    share = found["share_of_every_frame_whole"]
     lines = [
         f"{found['path']}: a 4D scene, package version {found['version']}",
         f"made by      {found['generator']}, seed {found['seed']}",
         f"time         {found['frame_count']} frames at {found['frame_rate']:g} a second = {seconds:.2f} s"
         + (", loops" if found["loops"] else ""),
         f"Gaussians    {found['static_count']:,} static, {found['moving_count']:,} moving",
-        f"size         {sizes_in_words}; "
-        f"{found['share_of_every_frame_whole']:.0%} of storing every frame's Gaussians whole",
-        f"extent       {box} m; safe radius: {radius}",
+        f"size         {found['bytes_in_all'] / 1e6:.1f} MB: {sizes_in_words}",
+        f"             {found['bytes_per_frame'] / 1e6:.2f} MB of moving Gaussians a frame; all Gaussians are "
+        f"{_percent(share)} of storing every frame's whole",
+        f"compression  {_compression(found)}",
+        f"extent       {box} m; safe radius: {_safe_radius(found)}",
         f"colour       {found['colour']}",
         "models       " + (", ".join(found["models"]) or "none (embedded)"),
         *(f"note         {note}" for note in found["notes"]),
         "All files are there, whole, and match their checksums; all values are sound.",
     ]
     return "\n".join(lines)
+
+
+def _percent(share: float) -> str:
+    return f"{share:.0%}" if share >= 0.1 else f"{share:.1%}"
+
+
+def _compression(found: dict) -> str:
+    if found["error"] is None:
+        return ", ".join(found["encodings"]) or "none: all numbers as they were made"
+    error = msgspec.convert(found["error"], Error)
+    bounds = [
+        f"directions within {error.direction_degrees:g}°",
+        f"distances {100 * error.distance_share:g} %",
+        f"rotations {error.rotation_degrees:g}°",
+        f"sizes {100 * error.scale_share:g} %",
+        f"colours {255 * error.colour_srgb:.2f} of 255 sRGB steps",
+        f"opacities {error.opacity:g}",
+    ]
+    return f"{', '.join(found['encodings'])}: {', '.join(bounds)}"
+
+
+def _safe_radius(found: dict) -> str:
+    if found["safe_radius"] is None:
+        return "not measured"
+    widest = max((each["metres"] for each in found["safe_radii"]), default=found["safe_radius"])
+    least = f"{found['safe_radius']:.2f} m"
+    return least if widest == found["safe_radius"] else f"{least}, up to {widest:.2f} m by direction"

@@ -74,3 +74,9 @@ def faults(arrays: Mapping[str, np.ndarray]) -> Iterator[str]:
             yield "'rotation' holds quaternions that are not of unit length"
         elif name == "radiance:base" and len(array) and (array[:, 3].min() < 0 or array[:, 3].max() > 1):
             yield "'radiance:base' holds opacities outside 0..1"
+
+
+def joined(*parts: Gaussians) -> Gaussians:
+    """All of them, in their order."""
+    arrays = [part.arrays() for part in parts]
+    return Gaussians.from_arrays({name: np.concatenate([each[name] for each in arrays]) for name in COLUMNS})

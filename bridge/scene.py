@@ -7,6 +7,8 @@ frames/000000.safetensors …   of those that do: the arrays that change, one fi
 video/000000.exr …      the panoramic video, scene-linear (also the world light)
 depth/000000.exr …      distance along the ray, metres; one file when it is the same in every frame
 preview.webp            a small picture
+
+Arrays are float32 as they are (version 1), or rounded and packed (version 2: ``packing``, ``rounding``).
 """
 
 from __future__ import annotations
@@ -24,10 +26,15 @@ from safetensors import SafetensorError, safe_open
 
 from .errors import CycloramaError
 from .gaussians import COLOUR, COLUMNS, Gaussians, faults
+from .packing import Numbers, Packing, packing_of, unpack, zstandard
+from .rounding import Error, restored
 
 FORMAT = "cyclorama-scene"
-VERSION = 1
-"""Version of the package's layout; a reader refuses newer ones."""
+VERSION = 2
+"""Version of the package's layout; a reader refuses newer ones. Packages that an older reader can read say an older."""
+
+UNPACKED_VERSION = 1
+"""Of packages whose arrays are float32 as they are."""
 
 SUFFIX = ".cyclorama"
 INFO = "scene.json"
@@ -45,12 +52,14 @@ class ArrayInfo(msgspec.Struct, frozen=True):
     shape: tuple[int, ...]
 
 
-class FileInfo(msgspec.Struct, frozen=True):
-    """One file of the package; ``arrays`` is empty for pictures."""
+class FileInfo(msgspec.Struct, frozen=True, omit_defaults=True):
+    """One file of the package; ``arrays`` is empty for pictures, else what is stored: bytes, where it is packed."""
 
     bytes: int
     sha256: str
     arrays: dict[str, ArrayInfo] = {}
+    encoding: str = ""
+    """How the arrays are packed; empty: they are not."""
 
 
 class Generator(msgspec.Struct, frozen=True):
@@ -73,7 +82,7 @@ class SceneInfo(msgspec.Struct, frozen=True, kw_only=True):
     """The content of ``scene.json``."""
 
     format: str = FORMAT
-    version: int = VERSION
+    version: int = UNPACKED_VERSION
     generator: Generator
     seed: int
     models: tuple[Model, ...] = ()
@@ -88,6 +97,10 @@ class SceneInfo(msgspec.Struct, frozen=True, kw_only=True):
     """Least and greatest corner of all positions, metres."""
     safe_radius: float | None = None
     """How far the camera may leave the origin before holes show, metres; None: not measured."""
+    safe_radii: tuple[tuple[float, float, float, float], ...] = ()
+    """The same by direction: x, y, z of unit vectors and metres; ``safe_radius`` is the least. Empty: not measured."""
+    error: Error | None = None
+    """How far any number may be off from what was made, where arrays are packed; None: not at all."""
     notes: tuple[str, ...] = ()
     """What the artist should know of how it was made, a sentence each."""
     files: dict[str, FileInfo]
@@ -111,6 +124,7 @@ class Scene:
         _check_files(self.folder, self.info)
         _check_arrays(self.folder, self.info)
         self._moving = self._arrays(MOVING) if MOVING in self.info.files else {}
+        self._first_frame: Numbers | None = None
 
     def static(self) -> Gaussians:
         """The Gaussians that never change (``info.static_count`` of them)."""
@@ -138,11 +152,31 @@ class Scene:
                 raise _damaged(path, f"is damaged: {fault}")
 
     def _arrays(self, name: str) -> dict[str, np.ndarray]:
+        path = self.folder / name
         try:
-            with safe_open(self.folder / name, framework="np") as file:
-                return {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 (not a dict)
+            with safe_open(path, framework="np") as file:
+                stored = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 (not a dict)
+                packing = packing_of(file.metadata())
+            if packing is None:
+                return stored
+            return stored | self._unpack(name, stored, packing)
         except (OSError, SafetensorError) as error:
-            raise _damaged(self.folder / name, f"cannot be read ({error})") from error
+            raise _damaged(path, f"cannot be read ({error})") from error
+        except ValueError as error:
+            raise _damaged(path, str(error)) from error
+
+    def _unpack(self, name: str, stored: dict[str, np.ndarray], packing: Packing) -> dict[str, np.ndarray]:
+        if name == frame_name(0):
+            self._first_frame = dict(unpack(stored, packing, {}))
+            return {key: restored(key, numbers) for key, numbers in self._first_frame.items()}
+        first = self._first() if name.startswith("frames/") else {}
+        return {key: restored(key, numbers) for key, numbers in unpack(stored, packing, first)}
+
+    def _first(self) -> Numbers:
+        """What the packed arrays of later frames may build on: the first one's numbers, kept once they were read."""
+        if self._first_frame is None:
+            self._arrays(frame_name(0))
+        return self._first_frame or {}
 
 
 def is_package(folder: Path) -> bool:
@@ -216,9 +250,10 @@ def _check_arrays(folder: Path, info: SceneInfo) -> None:
         if name not in info.files:
             raise _damaged(folder / name, "is missing")
         count = info.static_count if name == STATIC else info.moving_count
-        arrays = header(folder / name)
-        if arrays != info.files[name].arrays:
+        arrays, packing = _header(folder / name)
+        if arrays != info.files[name].arrays or (packing.encoding if packing else "") != info.files[name].encoding:
             raise _damaged(folder / name, "holds other arrays than scene.json says")
+        arrays = _unpacked(folder / name, arrays, packing)
         for key, array in arrays.items():
             if key in COLUMNS and array != ArrayInfo("F32", (count, COLUMNS[key])):
                 wanted = f"float32 of {count} x {COLUMNS[key]}"
@@ -229,13 +264,33 @@ def _check_arrays(folder: Path, info: SceneInfo) -> None:
 
 
 def header(path: Path) -> dict[str, ArrayInfo]:
-    """Types and shapes of the arrays in a safetensors file, from its header alone."""
+    """Types and shapes of the arrays in a safetensors file as they are stored, from its header alone."""
+    return _header(path)[0]
+
+
+def _header(path: Path) -> tuple[dict[str, ArrayInfo], Packing | None]:
     try:
         with safe_open(path, framework="np") as file:
             slices = {key: file.get_slice(key) for key in file.keys()}  # noqa: SIM118 (not a dict)
-            return {key: ArrayInfo(s.get_dtype(), tuple(s.get_shape())) for key, s in slices.items()}
+            arrays = {key: ArrayInfo(s.get_dtype(), tuple(s.get_shape())) for key, s in slices.items()}
+            return arrays, packing_of(file.metadata())
     except (OSError, SafetensorError) as error:
         raise _damaged(path, f"cannot be read ({error})") from error
+    except ValueError as error:
+        raise _damaged(path, str(error)) from error
+
+
+def _unpacked(path: Path, arrays: dict[str, ArrayInfo], packing: Packing | None) -> dict[str, ArrayInfo]:
+    """Types and shapes as they will be when unpacked; checks that what is packed can be."""
+    if packing is None:
+        return arrays
+    zstandard()
+    for key in packing.arrays:
+        stored = arrays.get(key)
+        if stored is None or stored.dtype != "U8" or len(stored.shape) != 1:
+            raise _damaged(path, f"lacks the bytes of its packed '{key}'")
+    packed = {key: ArrayInfo("F32", (array.count, len(array.columns))) for key, array in packing.arrays.items()}
+    return arrays | packed
 
 
 def sha256(path: Path) -> str:

@@ -10,25 +10,50 @@ import numpy as np
 from safetensors import SafetensorError
 from safetensors.numpy import save_file
 
-from .gaussians import Gaussians
-from .scene import INFO, MOVING, STATIC, FileInfo, Scene, SceneInfo, frame_name, header, is_package, sha256
+from .errors import CycloramaError
+from .gaussians import Gaussians, faults
+from .packing import SMALL, Compression, Numbers, order, pack, zstandard
+from .rounding import ERROR
+from .scene import (
+    INFO,
+    MOVING,
+    STATIC,
+    UNPACKED_VERSION,
+    VERSION,
+    FileInfo,
+    Scene,
+    SceneInfo,
+    frame_name,
+    header,
+    is_package,
+    sha256,
+)
 from .whole_folder import WholeFolder
 
 
 class SceneWriter:
     """Writes one package. Use as a context manager: leaving it without ``finish`` removes every trace.
 
+    Args:
+        compression: of the Gaussians. "small" rounds them (by no more than ``rounding.ERROR``) and may change their
+            order, the moving ones' in all frames alike. Write frame 0 first then: the others build on it.
+
     Raises:
         CycloramaError: ``output`` exists (and ``overwrite`` is off), cannot be written, or is being written.
     """
 
-    def __init__(self, output: Path, overwrite: bool = False):
+    def __init__(self, output: Path, overwrite: bool = False, compression: Compression = "none"):
+        self._packs = compression == SMALL
+        if self._packs:
+            zstandard()
         self._folder = WholeFolder(output, overwrite, is_package, "Cyclorama scene")
         self._files: dict[str, FileInfo] = {}
         self._static_count = 0
         self._moving_count = 0
         self._low = np.full(3, np.inf)
         self._high = np.full(3, -np.inf)
+        self._order: np.ndarray | None = None
+        self._first_frame: Numbers = {}
 
     def __enter__(self) -> SceneWriter:
         self._folder.__enter__()
@@ -40,16 +65,18 @@ class SceneWriter:
     def static(self, gaussians: Gaussians) -> None:
         """The Gaussians that never change."""
         self._static_count = len(gaussians)
-        self._save(STATIC, gaussians.arrays())
+        self._save(STATIC, gaussians[order(gaussians.position)].arrays() if self._packs else gaussians.arrays())
 
     def moving(self, arrays: Mapping[str, np.ndarray]) -> None:
         """Arrays of the moving Gaussians that are the same in every frame, by the names of ``COLUMNS``."""
-        self._save(MOVING, arrays)
+        self._save(MOVING, self._ordered(arrays))
 
     def frame(self, index: int, arrays: Mapping[str, np.ndarray]) -> None:
         """Arrays of the moving Gaussians that differ from frame to frame, as they are in frame ``index``."""
         self._moving_count = len(next(iter(arrays.values())))
-        self._save(frame_name(index), arrays)
+        numbers = self._save(frame_name(index), self._ordered(arrays), self._first_frame)
+        if index == 0:
+            self._first_frame = numbers
 
     def file(self, name: str, write: Callable[[Path], None]) -> None:
         """Any other file: ``write`` is given the path to write to."""
@@ -64,6 +91,8 @@ class SceneWriter:
             described: the fields of ``SceneInfo`` that the writer does not know itself (generator, seed, …).
         """
         info = SceneInfo(
+            version=VERSION if self._packs else UNPACKED_VERSION,
+            error=ERROR if self._packs else None,
             static_count=self._static_count,
             moving_count=self._moving_count,
             bounds=(_corner(self._low), _corner(self._high)),
@@ -75,17 +104,34 @@ class SceneWriter:
         self._folder.put(Scene)  # what could not be read is never put in place
         return info
 
-    def _save(self, name: str, arrays: Mapping[str, np.ndarray]) -> None:
+    def _ordered(self, arrays: Mapping[str, np.ndarray]) -> Mapping[str, np.ndarray]:
+        """Arrays of the moving Gaussians in the order that the first of them (that has positions) asked for."""
+        if not self._packs:
+            return arrays
+        if self._order is None:
+            some = next(iter(arrays.values()))
+            self._order = order(arrays["position"]) if "position" in arrays else np.arange(len(some))
+        return {key: array[self._order] for key, array in arrays.items()}
+
+    def _save(self, name: str, arrays: Mapping[str, np.ndarray], first: Numbers | None = None) -> Numbers:
         whole = {key: np.ascontiguousarray(array, np.float32) for key, array in arrays.items()}
         if len(whole.get("position", ())):
             self._low = np.minimum(self._low, whole["position"].min(axis=0))
             self._high = np.maximum(self._high, whole["position"].max(axis=0))
-        self.file(name, lambda path: _save_file(whole, path))
+        if not self._packs:
+            self.file(name, lambda path: _save_file(whole, path))
+            return {}
+        for fault in faults(whole):  # rounding would hide it
+            raise CycloramaError("gaussians-damaged", f"The Gaussians cannot be compressed: {fault}.")
+        stored, metadata, numbers = pack(whole, first or {})
+        self.file(name, lambda path: _save_file(stored, path, metadata))
+        self._files[name] = msgspec.structs.replace(self._files[name], encoding=SMALL)
+        return numbers
 
 
-def _save_file(arrays: dict[str, np.ndarray], path: Path) -> None:
+def _save_file(arrays: dict[str, np.ndarray], path: Path, metadata: dict[str, str] | None = None) -> None:
     try:
-        save_file(arrays, path)
+        save_file(arrays, path, metadata)
     except SafetensorError as error:
         raise OSError(str(error)) from error
 

@@ -8,6 +8,7 @@ import bpy
 import numpy as np
 
 from cyclorama.bridge.gaussians import Gaussians, radiance_from_colour
+from cyclorama.bridge.packing import Compression
 from cyclorama.bridge.scene import Generator, frame_name
 from cyclorama.bridge.scene_writer import SceneWriter
 
@@ -51,13 +52,14 @@ def write_package(
     video: bool = True,
     overwrite: bool = False,
     per_frame: dict[str, int] | None = None,
+    compression: Compression = "none",
 ) -> Path:
     """A package of random Gaussians; frame i of the moving ones has the radiance ``radiance(moving, i)``.
 
     Args:
         per_frame: further arrays that differ from frame to frame, by name with their columns: uniform, of value i + 1.
     """
-    with SceneWriter(folder, overwrite) as writer:
+    with SceneWriter(folder, overwrite, compression) as writer:
         writer.static(gaussians(static, seed=100))
         per_frame = per_frame or {}
         if moving:

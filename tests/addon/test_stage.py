@@ -16,8 +16,8 @@ from cyclorama.addon.stage.importing import import_scene
 from cyclorama.addon.stage.splats import show, splat_object
 from cyclorama.addon.stage.world_light import IMAGE_NODE
 from cyclorama.bridge.errors import CycloramaError
-from cyclorama.bridge.gaussians import Gaussians
-from cyclorama.bridge.scene import INFO, Scene
+from cyclorama.bridge.gaussians import Gaussians, colour_from_radiance
+from cyclorama.bridge.scene import INFO, Scene, frame_name
 
 from .packages import WORLD_STEP, attribute, facing, gaussians, pixels, radiance, render, set_up, write_package
 
@@ -227,6 +227,39 @@ def test_whatever_differs_from_frame_to_frame_is_played(scene, tmp_path):
     assert _shown() == [3]
     assert (attribute(_moving().data, "position") == 4).all()
     assert (attribute(_moving().data, "scale") == 4).all()
+
+
+def test_a_compressed_scene_plays_as_the_same_scene_does_uncompressed_to_within_its_stated_error(scene, tmp_path):
+    for compression in ("none", "small"):
+        folder = tmp_path / f"{compression}.cyclorama"
+        write_package(folder, per_frame={"position": 3}, video=False, compression=compression)
+        import_scene(bpy.context, folder, world=False, camera=False)
+    error = Scene(tmp_path / "small.cyclorama").info.error
+    for frame in (1, 4, 2, 5):  # forwards and back
+        scene.frame_set(frame)
+        for part, count in (("static", 3), ("moving", MOVING)):
+            plain, small = (bpy.data.objects[f"{compression} {part}"].data for compression in ("none", "small"))
+            wanted, got = (Gaussians(*(attribute(mesh, name) for name in ATTRIBUTES)) for mesh in (plain, small))
+            got = got[np.linalg.norm(wanted.scale[:, None] - got.scale, axis=2).argmin(axis=1)]  # it may be reordered
+            assert len(got) == count
+            assert np.allclose(got.scale, wanted.scale, rtol=error.scale_share)
+            assert np.allclose(got.position, wanted.position, rtol=1e-4, atol=1e-3)
+            assert np.allclose(np.abs((got.rotation * wanted.rotation).sum(axis=1)), 1, atol=1e-6)
+            roots = [np.sqrt(np.maximum(colour_from_radiance(each.radiance), 0)) for each in (got, wanted)]
+            assert np.allclose(*roots, atol=error.colour_srgb)
+            assert np.allclose(got.radiance[:, 3], wanted.radiance[:, 3], atol=error.opacity)
+    assert playback.complaint(_moving("small moving")) == ""
+
+
+def test_a_compressed_scene_without_its_first_frame_is_complained_about_and_keeps_what_it_shows(scene, tmp_path):
+    folder = write_package(tmp_path / "small.cyclorama", per_frame={"position": 3}, video=False, compression="small")
+    import_scene(bpy.context, folder, world=False, camera=False)
+    scene.frame_set(3)
+    playback.forget()
+    (folder / frame_name(0)).unlink()
+    scene.frame_set(4)
+    assert str(folder / frame_name(0)) in playback.complaint(_moving("small moving"))
+    assert (attribute(_moving("small moving").data, "position").round(2) == 3).all()
 
 
 def test_splats_that_move_away_take_their_bounds_along():
