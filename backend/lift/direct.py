@@ -6,8 +6,6 @@ the same all the time (the surface stands still, the light on it moves), else pe
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 from jaxtyping import Bool, Float
 from scipy.spatial.transform import Rotation
@@ -28,24 +26,20 @@ _OPACITY = 0.99
 _THICKNESS = 0.05
 """Of the smaller of a Gaussian's two extents."""
 
-
-@dataclass(frozen=True)
-class Lifted:
-    """A lifted video.
-
-    Attributes:
-        static: the Gaussians that never change.
-        moving: the others, as they are in frame 0.
-        is_moving: (samples,) which samples of the lattice those are, in their order.
-    """
-
-    static: Gaussians
-    moving: Gaussians
-    is_moving: Bool[np.ndarray, " samples"]
+DEEPEST = 0.2
+"""Of a Gaussian's distance, for one standard deviation along the line of sight: so that none reaches back to the viewer.
+Only level ground within a pixel or two of the horizon would be deeper."""
 
 
 class DirectLift:
-    """Lifts a panoramic video over its distance: one for all frames, or one for each."""
+    """Lifts a panoramic video over its distance: one for all frames, or one for each.
+
+    Attributes:
+        static: the Gaussians that never change.
+        moving_count: how many do.
+        is_moving: (samples,) which samples of the lattice those are, in their order.
+        notes: for the artist, a sentence each.
+    """
 
     def __init__(self, video: PanoramaVideo, depth: DepthVideo):
         self._frames, self._depth = video.frames, depth
@@ -53,25 +47,27 @@ class DirectLift:
         reshaped = _reshaped(depth)
         self._is_reshaped = bool(reshaped.any())
         moves = (video.moves | reshaped).ravel()
-        self._is_moving = self._lattice.means @ moves.astype(np.float32) > 0
-        position, rotation, scale = self._surfels(0, np.ones_like(self._is_moving))
+        self.is_moving = self._lattice.means @ moves.astype(np.float32) > 0
+        position, rotation, scale = self._surfels(0, np.ones_like(self.is_moving))
         whole = Gaussians(position, rotation, scale, self._radiance(0, slice(None)))
-        self.lifted = Lifted(whole[~self._is_moving], whole[self._is_moving], self._is_moving)
+        self.static, self._moving = whole[~self.is_moving], whole[self.is_moving]
+        self.moving_count = len(self._moving)
+        self.notes: tuple[str, ...] = ()
 
     def still_arrays(self) -> dict[str, np.ndarray]:
         """Of the moving Gaussians: the arrays that are the same in every frame (none if the distance changes)."""
         if self._is_reshaped:
             return {}
-        arrays = self.lifted.moving.arrays()
+        arrays = self._moving.arrays()
         del arrays["radiance:base"]
         return arrays
 
     def frame(self, index: int) -> dict[str, np.ndarray]:
         """Of the moving Gaussians: the arrays that differ from frame to frame, as they are in frame ``index``."""
-        radiance = self._radiance(index, self._is_moving)
+        radiance = self._radiance(index, self.is_moving)
         if not self._is_reshaped:
             return {"radiance:base": radiance}
-        return Gaussians(*self._surfels(index, self._is_moving), radiance).arrays()
+        return Gaussians(*self._surfels(index, self.is_moving), radiance).arrays()
 
     def _surfels(self, frame: int, chosen: Bool[np.ndarray, " samples"]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         return surfels(_at(self._depth.distance, frame), _at(self._depth.edges, frame), self._lattice, chosen)
@@ -116,8 +112,9 @@ def surfels(
     east = direction(longitude + np.pi / 2, 0.0)
     north = direction(longitude, latitude + np.pi / 2)
     step = radius * np.float32(_SIGMA * lattice.spacing)
-    along_east = step * (east + slope_east.ravel()[here][:, None] * out)
-    along_north = step * (north + slope_north.ravel()[here][:, None] * out)
+    steepest = np.float32(DEEPEST / (_SIGMA * lattice.spacing))
+    along_east = step * (east + slope_east.ravel()[here].clip(-steepest, steepest)[:, None] * out)
+    along_north = step * (north + slope_north.ravel()[here].clip(-steepest, steepest)[:, None] * out)
     long, short = principal_axes(along_east, along_north)
     length, breadth = np.linalg.norm(long, axis=1), np.linalg.norm(short, axis=1)
     x, y = long / length[:, None], short / breadth[:, None]

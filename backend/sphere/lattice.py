@@ -61,14 +61,41 @@ class Lattice:
     @cached_property
     def means(self) -> sparse.csr_array:
         """(samples, height·width) float32: times a flattened image it gives each sample's mean of what it covers."""
-        width = 2 * self.height
-        reach = width / self.counts[self.rows]  # pixels covered by one sample of the row
-        start = (self.longitude + np.pi) * (width / (2 * np.pi)) - reach / 2
-        first = np.floor(start + 1e-9).astype(np.int64)
-        touched = np.ceil(start + reach - 1e-9).astype(np.int64) - first
-        sample = np.repeat(np.arange(len(first)), touched)
-        column = np.arange(len(sample)) - np.repeat(np.cumsum(touched) - touched - first, touched)
-        overlap = np.minimum(column + 1, (start + reach)[sample]) - np.maximum(column, start[sample])
-        pixel = self.rows[sample] * width + column % width
-        weight = (overlap / reach[sample]).astype(np.float32)
-        return sparse.csr_array((weight, (sample, pixel)), shape=(len(self.rows), self.height * width))
+        return self.means_over(self.height, np.arange(len(self.rows)))
+
+    def cells(self, longitude: Float[np.ndarray, " places"], latitude: Float[np.ndarray, " places"]) -> np.ndarray:
+        """(places,) int: which sample's cell (its stretch of its row) each place lies in; any longitude, radians."""
+        row = np.clip(np.floor((0.5 - latitude / np.pi) * self.height), 0, self.height - 1).astype(np.int64)
+        count = self.counts[row]
+        column = np.floor((longitude / (2 * np.pi) + 0.5) * count).astype(np.int64) % count
+        return (np.cumsum(self.counts) - self.counts)[row] + column
+
+    def means_over(self, height: int, samples: Int[np.ndarray, " chosen"]) -> sparse.csr_array:
+        """(chosen, height·2·height) float32: as ``means``, of the chosen samples over images of any height."""
+        width, row = 2 * height, self.rows[samples]
+        reach = width / self.counts[row]
+        left = (self.longitude[samples] + np.pi) * (width / (2 * np.pi)) - reach / 2
+        sample, column, across = _overlaps(left, reach)
+        tall = np.full(len(row), height / self.height)
+        part, line, down = _overlaps(row * tall, tall)
+        touched = np.bincount(sample, minlength=len(row))  # columns of each sample, repeated for each of its lines
+        entry = _ranges((np.cumsum(touched) - touched)[part], touched[part])
+        pixel = np.repeat(line, touched[part]) * width + column[entry] % width
+        weight = (np.repeat(down, touched[part]) * across[entry]).astype(np.float32)
+        owner = np.repeat(part, touched[part])
+        return sparse.csr_array((weight, (owner, pixel)), shape=(len(row), height * width))
+
+
+def _overlaps(start: np.ndarray, reach: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Unit cells that intervals touch: which interval, which cell, and the share of the interval that lies in it."""
+    first = np.floor(start + 1e-9).astype(np.int64)
+    touched = np.ceil(start + reach - 1e-9).astype(np.int64) - first
+    owner = np.repeat(np.arange(len(first)), touched)
+    cell = _ranges(first, touched)
+    overlap = np.minimum(cell + 1, (start + reach)[owner]) - np.maximum(cell, start[owner])
+    return owner, cell, overlap / reach[owner]
+
+
+def _ranges(first: np.ndarray, counts: np.ndarray) -> np.ndarray:
+    """first, first + 1 ... of each, one after the other."""
+    return np.arange(counts.sum()) - np.repeat(np.cumsum(counts) - counts - first, counts)
