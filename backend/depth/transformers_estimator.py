@@ -209,15 +209,15 @@ def _preparation(checkpoint: Checkpoint, cls: str, config: Any) -> Preparation:
     told = checkpoint.preparation()
     try:
         return preparation_of(told, cls, config)
-    except (TypeError, ValueError, KeyError, AttributeError, ZeroDivisionError) as error:
+    except (TypeError, ValueError, KeyError, AttributeError, RuntimeError, ZeroDivisionError) as error:
         raise checkpoint.damaged(WHOLE, f"its {PREPARATION} cannot be understood") from error
 
 
 def preparation_of(told: Mapping[str, Any], cls: str, config: Any) -> Preparation:
     """What a ``preprocessor_config.json`` asks for, for square pictures; as transformers' image processors do it.
 
-    Raises ``TypeError``, ``ValueError``, ``KeyError``, ``AttributeError`` or ``ZeroDivisionError`` when it makes no
-    sense.
+    Raises ``TypeError``, ``ValueError``, ``KeyError``, ``AttributeError``, ``RuntimeError`` or ``ZeroDivisionError``
+    when it makes no sense.
     """
     vision = config if getattr(config, "backbone_config", None) is None else config.backbone_config
     height, width = _height_and_width(told, cls, vision)

@@ -1,4 +1,4 @@
-"""The families of video models and of depth estimators that a user can name, and their usual checkpoints."""
+"""The families of video models, depth estimators and feature networks that a user can name, and their checkpoints."""
 
 from __future__ import annotations
 
@@ -50,7 +50,17 @@ ESTIMATORS: dict[str, Family] = {
 }
 """Networks that estimate depth in a picture."""
 
-FREE_LICENCES = {"apache-2.0", "mit", "bsd-3-clause", "cc0-1.0", "cc-by-4.0"}
+FEATURES: dict[str, Family] = {
+    family.name: family
+    for family in (
+        Family("vgg16", "timm/vgg16.tv_in1k"),
+        Family("dinov2", "facebook/dinov2-small"),
+        Family("dino", "facebook/dino-vits8"),  # of dino-vits16 the hub has only a pickle
+    )
+}
+"""Networks whose features losses compare."""
+
+FREE_LICENCES = {"apache-2.0", "mit", "bsd-2-clause", "bsd-3-clause", "cc0-1.0", "cc-by-4.0"}
 """Licences of weights (SPDX ids in lower case) that leave commercial work free."""
 
 LICENCES = {
@@ -62,6 +72,9 @@ LICENCES = {
     "Intel/zoedepth-nyu-kitti": "mit",
     "depth-anything/Depth-Anything-V2-Small-hf": "apache-2.0",  # larger ones differ, metric ones say nothing
     "apple/DepthPro-hf": "apple-amlr",  # for research only
+    "timm/vgg16.tv_in1k": "bsd-3-clause",
+    "facebook/dinov2-small": "apache-2.0",
+    "facebook/dino-vits8": "apache-2.0",
 }
 """Of known checkpoints, for copies that come without their model card."""
 
