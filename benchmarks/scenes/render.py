@@ -1,6 +1,6 @@
 """Render the three test scenes in Cycles: equirectangular colour, and the true distance along every pixel's ray.
 
-    .venv-blender/bin/python benchmarks/scenes/render.py OUT [--scene valley] [--frames 24] [--width 1024]
+    .venv-blender/bin/python benchmarks/scenes/render.py OUT [--scene valley] [--frames 24] [--width 1024] [--only grid]
 
 Writes, in OUT/SCENE:
 
@@ -9,7 +9,10 @@ Writes, in OUT/SCENE:
   ``far``;
 - ``still.exr``: 1 where the distance is the same in all frames to 0.1 mm, 0 elsewhere;
 - ``offset/00/colour.exr``, ``offset/00/distance.exr`` ...: the first frame seen from ``offset/positions.json``;
+- ``grid/00/colour.exr``, ``grid/00/distance.exr`` ...: the same from 16 places all around, ``grid/positions.json``;
 - ``scene.json``: frame rate, frames, far, eye height.
+
+``--only``: render just the video, the offsets or the grid, and leave what else is there.
 
 The viewer is at the origin, Z up, the ground at z = -eye height; the picture's centre looks along +Y.
 """
@@ -21,6 +24,7 @@ import json
 import math
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 import bpy
@@ -29,6 +33,7 @@ import numpy as np
 import room
 import street
 import valley
+from mathutils import Euler
 
 SCENES = {"valley": valley, "street": street, "room": room}
 FRAME_RATE = 24
@@ -39,6 +44,14 @@ SAMPLES = {"valley": 6, "street": 6, "room": 7}
 OFFSETS_M = ((0.3, 0.0, 0.0), (-0.2, 0.25, 0.1), (0.0, -0.4, -0.1), (0.25, 0.3, 0.2))
 """Where else the first frame is seen from; all within 0.5 m of the origin."""
 
+GRID_RADII_M = (0.3, 0.15)
+"""Of the twelve corners of an icosahedron around the origin, and of the four of a tetrahedron."""
+
+GRID_TURN = (0.2, 0.3, 0.4)
+"""Euler angles in radians by which both are turned, so that no corner lies on an axis."""
+
+PARTS = ("video", "offset", "grid")
+
 
 def main() -> None:
     """Render the scenes asked for."""
@@ -47,31 +60,54 @@ def main() -> None:
     parser.add_argument("--scene", choices=[*SCENES, "all"], default="all")
     parser.add_argument("--frames", type=int, default=24)
     parser.add_argument("--width", type=int, default=1024)
+    parser.add_argument("--only", choices=PARTS, help="render nothing else")
+    parser.add_argument("--seed", type=int, default=1, help="of the noise")
     asked = parser.parse_args()
+    parts = [asked.only] if asked.only else PARTS
     for name in SCENES if asked.scene == "all" else [asked.scene]:
         started = time.perf_counter()
-        still = render(name, asked.out / name, asked.frames, asked.width)
-        print(f"{name}: {time.perf_counter() - started:.0f} s, {100 * still:.1f} % stands still", file=sys.stderr)
+        folder = asked.out / name
+        camera = _empty_scene(asked.width, asked.seed)
+        render(name, folder, asked.frames, camera, parts)
+        print(f"{name}: {time.perf_counter() - started:.0f} s", file=sys.stderr)
+        if "video" in parts:
+            print(f"{name}: {100 * _write_still(folder, asked.frames):.1f} % stands still", file=sys.stderr)
 
 
-def render(name: str, folder: Path, frames: int, width: int) -> float:
-    """Build and render one scene; returns the share of pixels that stand still."""
-    camera = _empty_scene(width)
+def render(name: str, folder: Path, frames: int, camera: bpy.types.Object, parts: Sequence[str]) -> None:
+    """Build a scene and render those ``parts`` of it."""
     animate = SCENES[name].build()
     views = _Views(SAMPLES[name])
+    asides = {part: places for part, places in (("offset", OFFSETS_M), ("grid", grid())) if part in parts}
     passes = {"distance": views.distance, "colour": views.colour}
     for kind, render_to in passes.items():  # one after the other: changing between them costs Cycles seconds
         camera.location = (0.0, 0.0, 0.0)
-        for frame in range(frames):
+        for frame in range(frames if "video" in parts else 0):
             animate(frame / FRAME_RATE)
             render_to(folder / kind / f"{frame:06d}.exr")
         animate(0.0)
-        for index, camera.location in enumerate(OFFSETS_M):
-            render_to(folder / "offset" / f"{index:02d}" / f"{kind}.exr")
-    (folder / "offset" / "positions.json").write_text(json.dumps(OFFSETS_M))
-    about = {"fps": FRAME_RATE, "frames": frames, "far": FAR_M, "eye_height": EYE_HEIGHT_M}
-    (folder / "scene.json").write_text(json.dumps(about))
-    return _write_still(folder, frames)
+        for part, places in asides.items():
+            for index, camera.location in enumerate(places):
+                render_to(folder / part / f"{index:02d}" / f"{kind}.exr")
+    for part, places in asides.items():
+        (folder / part / "positions.json").write_text(json.dumps(places))
+    if "video" in parts:
+        about = {"fps": FRAME_RATE, "frames": frames, "far": FAR_M, "eye_height": EYE_HEIGHT_M}
+        (folder / "scene.json").write_text(json.dumps(about))
+
+
+def grid() -> list[tuple[float, float, float]]:
+    """The 16 places of the grid, metres: the icosahedron's corners, then the tetrahedron's."""
+    golden = (1 + math.sqrt(5)) / 2
+    signs = [(one, other * golden) for one in (1.0, -1.0) for other in (1.0, -1.0)]
+    outer = [corner for a, b in signs for corner in ((0.0, a, b), (a, b, 0.0), (b, 0.0, a))]
+    inner = [(1.0, 1.0, 1.0), (1.0, -1.0, -1.0), (-1.0, 1.0, -1.0), (-1.0, -1.0, 1.0)]
+    turn = np.array(Euler(GRID_TURN).to_matrix())
+    places = []
+    for corners, radius in zip((outer, inner), GRID_RADII_M, strict=True):
+        directions = np.array(corners) / np.linalg.norm(corners[0])
+        places += [tuple(round(float(x), 6) for x in place) for place in radius * directions @ turn.T]
+    return places
 
 
 class _Views:
@@ -106,7 +142,7 @@ class _Views:
         _render_to(path)
 
 
-def _empty_scene(width: int) -> bpy.types.Object:
+def _empty_scene(width: int, seed: int) -> bpy.types.Object:
     """A new scene with nothing but a panoramic camera at the origin; returns the camera."""
     bpy.ops.wm.read_homefile(use_empty=True)
     scene = bpy.context.scene
@@ -124,7 +160,7 @@ def _empty_scene(width: int) -> bpy.types.Object:
     scene.render.use_persistent_data = False  # kept data would go on in the noise: still things would flicker
     scene.render.image_settings.file_format, scene.render.image_settings.color_mode = "OPEN_EXR", "RGB"
     cycles = scene.cycles
-    cycles.device, cycles.seed, cycles.use_adaptive_sampling = "CPU", 1, False
+    cycles.device, cycles.seed, cycles.use_adaptive_sampling = "CPU", seed, False
     cycles.denoiser, cycles.denoising_prefilter = "OPENIMAGEDENOISE", "FAST"
     cycles.sample_clamp_indirect = 4.0
     cycles.caustics_reflective = cycles.caustics_refractive = False
