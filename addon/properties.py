@@ -34,6 +34,10 @@ _IN_BLENDER: dict[str, dict] = {
     "metric_reference": {"name": "Metres From", "subtype": "DIR_PATH", "options": _PATH},
     "eye_height": {"subtype": "DISTANCE"},
     "far_distance": {"name": "Sky Distance", "subtype": "DISTANCE"},
+    "gaussians": {"name": "At Most", "soft_max": 10_000_000},
+    "inpainter": {"subtype": "DIR_PATH", "options": _PATH},
+    "semantic_checkpoint": {"name": "Semantic Loss", "subtype": "DIR_PATH", "options": _PATH},
+    "perceptual_checkpoint": {"name": "Perceptual Loss", "subtype": "DIR_PATH", "options": _PATH},
     "width": {"name": "Resolution", "subtype": "PIXEL"},
 }
 """What the declaration of a setting cannot know: its name in Blender, where that differs, and its unit."""

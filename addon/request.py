@@ -12,12 +12,19 @@ import bpy
 from ..bridge.errors import CycloramaError
 from ..bridge.messages import Generate
 from ..bridge.scene import SUFFIX
-from ..bridge.settings import WITHOUT_NETWORK, PanoramaTo4D, checked
+from ..bridge.settings import IN_METRES, UNREAD_BY_LIFT, WITHOUT_NETWORK, PanoramaTo4D, checked
 from . import preferences
 from .properties import BESIDE_THE_FILE, RECIPE_SETTINGS, GenerateSettings
 
 _FILES = ("mask", "depth_file")
-_WEIGHTS = ("checkpoint", "estimator_checkpoint", "metric_reference")
+_WEIGHTS = (
+    "checkpoint",
+    "estimator_checkpoint",
+    "metric_reference",
+    "inpainter",
+    "semantic_checkpoint",
+    "perceptual_checkpoint",
+)
 """Settings that are folders or ids on the hub."""
 
 SCENES_FOLDER = "scenes"
@@ -45,23 +52,26 @@ def generate_request(settings: GenerateSettings) -> Generate:
 
 def recipe_settings(settings: GenerateSettings) -> PanoramaTo4D:
     """The recipe's settings, checked as on the wire. Raises ``CycloramaError``."""
-    values: dict[str, Any] = {name: _value(getattr(settings, name)) for name in RECIPE_SETTINGS}
-    values |= dict.fromkeys(_unread(settings), "")
-    for name in _FILES:
+    read = set(RECIPE_SETTINGS).difference(unread(settings))
+    values: dict[str, Any] = {name: _value(getattr(settings, name)) for name in read}
+    for name in read.intersection(_FILES):
         if values[name]:
             values[name] = str(_absolute(values[name]))
-    for name in _WEIGHTS:
+    for name in read.intersection(_WEIGHTS):
         if values[name].startswith(BESIDE_THE_FILE):  # what else is a path we cannot tell from a hub id
             values[name] = str(_absolute(values[name]))
     return checked(PanoramaTo4D(**values))
 
 
-def _unread(settings: GenerateSettings) -> Iterator[str]:
-    """What was set for another estimator than the chosen one: the panel shows it no more, and it is kept for later."""
+def unread(settings: GenerateSettings) -> Iterator[str]:
+    """What was set for another estimator or lift than the chosen one: neither shown nor sent, kept for later."""
     if settings.estimator != "file":
-        yield "depth_file"
+        yield from ("depth_file", "depth_file_kind")
     if settings.estimator in WITHOUT_NETWORK:
-        yield from ("estimator_checkpoint", "metric_reference")
+        yield from ("estimator_checkpoint", "metric_reference", "align")
+    elif settings.animator != "flow" and (settings.metric_reference or settings.estimator in IN_METRES):
+        yield "eye_height"  # a flow needs it for the drift of water
+    yield from UNREAD_BY_LIFT[settings.lift]
 
 
 def _value(value):

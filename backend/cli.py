@@ -64,7 +64,7 @@ def make(
         panorama: the panorama.
         output: the scene to make, a folder that ends in .cyclorama.
         overwrite: replace a scene that is there.
-        preview: a picture file (WebP, JPEG, PNG) that always shows how far the video model is.
+        preview: a picture file (WebP, JPEG, PNG) that always shows what is being made.
     """
     from .recipes.panorama_to_4d import panorama_to_4d, stages  # only here: other commands start faster
     from .recipes.preview import PreviewFile
@@ -76,8 +76,9 @@ def make(
     with ProgressDisplay(stages(asked)) as progress:
         info = panorama_to_4d(panorama, output.absolute(), asked, progress, overwrite=overwrite, show=show)
     _tell_notes(info.notes)
+    frames = "one frame" if info.frame_count == 1 else f"{info.frame_count} frames"
     print(
-        f"{output}: {info.frame_count} frames of {info.static_count:,} static and {info.moving_count:,} moving "
+        f"{output}: {frames} of {info.static_count:,} static and {info.moving_count:,} moving "
         f"Gaussians, {_cost(progress)}"
     )
 

@@ -56,6 +56,7 @@ def sizes(info: SceneInfo) -> dict[str, int]:
 def in_words(found: dict) -> str:
     """``facts`` as lines for a terminal."""
     seconds = found["frame_count"] / found["frame_rate"]
+    frames = "one frame" if found["frame_count"] == 1 else f"{found['frame_count']} frames"
     sizes_in_words = ", ".join(f"{kind} {size / 1e6:.1f} MB" for kind, size in found["bytes"].items() if size)
     low, high = found["bounds"]
     box = " x ".join(f"{b - a:.1f}" for a, b in zip(low, high, strict=True))
@@ -63,7 +64,7 @@ def in_words(found: dict) -> str:
     lines = [
         f"{found['path']}: a 4D scene, package version {found['version']}",
         f"made by      {found['generator']}, seed {found['seed']}",
-        f"time         {found['frame_count']} frames at {found['frame_rate']:g} a second = {seconds:.2f} s"
+        f"time         {frames} at {found['frame_rate']:g} a second = {seconds:.2f} s"
         + (", loops" if found["loops"] else ""),
         f"Gaussians    {found['static_count']:,} static, {found['moving_count']:,} moving",
         f"size         {found['bytes_in_all'] / 1e6:.1f} MB: {sizes_in_words}",

@@ -10,6 +10,7 @@ import logging
 import os
 import time
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from pathlib import Path
 
 from safetensors import SafetensorError, safe_open
@@ -50,11 +51,8 @@ class Keepsake:
 
     def part(self, part: str) -> dict[str, Tensor] | None:
         """The tensors kept last as ``part``; None where there are none or their file is damaged."""
-        path = self._path(part)
-        if not path.exists():
-            return None
         try:
-            with safe_open(path, framework="pt") as file:
+            with safe_open(self._path(part), framework="pt") as file:
                 return {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a dict)
         except (SafetensorError, OSError):
             return None
@@ -69,18 +67,24 @@ class Keepsake:
             new.replace(path)
         except (OSError, SafetensorError, CycloramaError):
             log.exception("The unfinished work cannot be kept in %s.", self._folder)
-            new.unlink(missing_ok=True)
+            _remove(new)
 
     def forget(self) -> None:
         """Remove all parts."""
         for path in self._folder.glob(f"{self._name}.*"):
-            path.unlink(missing_ok=True)
+            _remove(path)
 
     def _path(self, part: str) -> Path:
         return self._folder / f"{self._name}.{part}.safetensors"
 
 
 def _forget_old_ones(folder: Path) -> None:
-    for old in folder.glob("*.*") if folder.exists() else ():
-        if time.time() - old.stat().st_mtime > _KEPT_SECONDS:
-            old.unlink(missing_ok=True)
+    for old in folder.glob("*.*"):
+        with suppress(OSError):  # another process may be doing the same
+            if time.time() - old.stat().st_mtime > _KEPT_SECONDS:
+                old.unlink()
+
+
+def _remove(path: Path) -> None:
+    with suppress(OSError):  # what cannot be removed now is forgotten in time
+        path.unlink()

@@ -13,7 +13,7 @@ from msgspec import Meta
 
 from .settings import PanoramaTo4D
 
-PROTOCOL = 3
+PROTOCOL = 4
 """Version of these messages; both ends must have the same."""
 
 MAX_HEADER_BYTES = 1 << 20

@@ -146,8 +146,8 @@ class PanoramaTo4D:
                 "dpt": ("DPT", "What is nearer than what (MiDaS)"),
                 "depth-anything": ("Depth Anything V2", "What is nearer than what; small to download"),
                 "depth-anything-metric": (
-                    "Depth Anything V2, Metric",
-                    "Metres; its usual weights have learned outdoors",
+                    "DA V2, Metric",
+                    "Depth Anything V2 in metres; its usual weights have learned outdoors",
                 ),
                 "zoedepth": ("ZoeDepth", "Metres; has learned in rooms and on streets"),
                 "depth-pro": ("Depth Pro", "Metres; large, and its licence is for research only"),
@@ -194,6 +194,71 @@ class PanoramaTo4D:
     ] = ""
     eye_height: Annotated[float, Meta(ge=0.1, le=1000, description="Height of the camera above ground, metres")] = 1.6
     far_distance: Annotated[float, Meta(ge=10, le=10000, description="Distance of the sky, metres")] = 120.0
+    lift: Annotated[
+        Literal["direct", "fast", "4k4dgen", "tip4gen"],
+        Meta(
+            description="How Gaussians are made of the video and its distances",
+            extra={
+                "direct": ("Direct", "One Gaussian for each pixel, nothing behind edges: the fastest"),
+                "fast": ("Fitted", "Ours: more where there is detail, filled in behind edges, colours as in the video"),
+                "4k4dgen": (
+                    "4K4DGen",
+                    "As in the paper: each frame is improved in thousands of small steps; for a GPU",
+                ),
+                "tip4gen": ("TiP4GEN", "The same, as that paper judges what is better; for a GPU"),
+            },
+        ),
+    ] = "fast"
+    gaussians: Annotated[
+        int,
+        Meta(ge=0, le=100_000_000, description="Gaussians at most, from 1000; 0: as many as the resolution asks for"),
+    ] = 0
+    inpainter: Annotated[
+        str,
+        Meta(
+            max_length=4096,
+            description="Folder or hub id of a model that paints what things hide; empty: done without a model",
+        ),
+    ] = ""
+    iterations: Annotated[
+        int, Meta(ge=0, le=100_000, description="Steps in which each frame is improved; 0: as many as in the paper")
+    ] = 0
+    densify: Annotated[
+        Literal["usual", "none", "default", "mcmc"],
+        Meta(
+            description="How Gaussians are added and removed on the way",
+            extra={
+                "usual": ("As in the Paper", "As the chosen paper does it"),
+                "none": ("Not at All", "Those it starts with stay"),
+                "default": ("3DGS", "Where the picture is not met yet they are split; transparent ones are removed"),
+                "mcmc": ("MCMC", "Transparent ones are moved to where they are needed"),
+            },
+        ),
+    ] = "usual"
+    semantic_checkpoint: Annotated[
+        str,
+        Meta(
+            max_length=4096,
+            description="Folder or hub id of the network that compares views from beside; empty: DINOv2; 'none': none",
+        ),
+    ] = ""
+    perceptual_checkpoint: Annotated[
+        str,
+        Meta(
+            max_length=4096,
+            description="Folder or hub id of the network that compares as the eye does; empty: VGG16; 'none': none",
+        ),
+    ] = ""
+    compression: Annotated[
+        Literal["none", "small"],
+        Meta(
+            description="How the scene's Gaussians are stored on disk",
+            extra={
+                "none": ("None", "Every number as it was computed"),
+                "small": ("Small", "Rounded by less than can be seen, and packed: a fraction of the size"),
+            },
+        ),
+    ] = "none"
     width: Annotated[
         int,
         Meta(ge=0, le=8192, description="Pixels around the horizon that are used; 0: the panorama's, up to 2048"),
@@ -217,8 +282,28 @@ DEPTH_SETTINGS = (
 )
 """Those of ``PanoramaTo4D`` that decide how far things are: all that depth alone takes."""
 
+DESCENT_SETTINGS = ("iterations", "densify", "semantic_checkpoint", "perceptual_checkpoint")
+"""Those that only gradient descent reads."""
+
+BY_DESCENT = ("4k4dgen", "tip4gen")
+"""Ways to lift that descend gradients."""
+
+UNREAD_BY_LIFT: dict[str, tuple[str, ...]] = {
+    "direct": ("gaussians", "inpainter", *DESCENT_SETTINGS),
+    "fast": DESCENT_SETTINGS,
+    "4k4dgen": ("perceptual_checkpoint",),
+    "tip4gen": (),
+}
+"""What each way to lift does not read, of that which only ways to lift do."""
+
+WITHOUT_LOSS = "none"
+"""As a loss's checkpoint: the loss is left out."""
+
 WITHOUT_NETWORK = ("skyline", "file")
 """Estimators that read no weights."""
+
+IN_METRES = ("depth-anything-metric", "zoedepth", "depth-pro")
+"""Estimators whose distances are metres by themselves, whatever the checkpoint."""
 
 Rig = Literal["auto", "still", "moving"]
 """Whether the camera of a panoramic video moves; "auto": it is looked at."""
@@ -228,7 +313,8 @@ def checked(settings: PanoramaTo4D) -> PanoramaTo4D:
     """The same settings, after their ranges were checked, and that they go together.
 
     Raises ``CycloramaError`` naming the one that is off: "setting-out-of-range", "depth-file-not-chosen",
-    "depth-file-not-used", "estimator-checkpoint-not-used", "metric-reference-not-used", "sky-below-the-ground".
+    "depth-file-not-used", "estimator-checkpoint-not-used", "metric-reference-not-used",
+    "lift-setting-not-used", "sky-below-the-ground".
     """
     try:
         allowed = msgspec.convert(asdict(settings), PanoramaTo4D)
@@ -238,6 +324,7 @@ def checked(settings: PanoramaTo4D) -> PanoramaTo4D:
             "setting-out-of-range", f"The setting '{place.rstrip('`')}' cannot be used: {problem.lower()}."
         ) from error
     _check_estimator(allowed)
+    _check_lift(allowed)
     if allowed.far_distance < 2 * allowed.eye_height:
         raise CycloramaError(
             "sky-below-the-ground",
@@ -246,6 +333,18 @@ def checked(settings: PanoramaTo4D) -> PanoramaTo4D:
             "Choose a sky distance of at least twice the eye height.",
         )
     return allowed
+
+
+def _check_lift(settings: PanoramaTo4D) -> None:
+    """What is given is read."""
+    usual = PanoramaTo4D()
+    for name in UNREAD_BY_LIFT[settings.lift]:
+        if getattr(settings, name) != getattr(usual, name):
+            raise CycloramaError(
+                "lift-setting-not-used",
+                f"The setting '{name}' is given, but the lift '{settings.lift}' does not read it.",
+                "Choose another way to lift, or leave the setting out.",
+            )
 
 
 def _check_estimator(settings: PanoramaTo4D) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import bpy
 
-from ...bridge.settings import DEFAULT_FPS, DEFAULT_FRAMES, WITHOUT_NETWORK
+from ...bridge.settings import BY_DESCENT, DEFAULT_FPS, DEFAULT_FRAMES, WITHOUT_NETWORK
 from .. import link
 from ..link import Job
 from ..operators.backend import CYCLORAMA_OT_start_backend, CYCLORAMA_OT_stop_backend
@@ -13,6 +13,7 @@ from ..operators.generate import CYCLORAMA_OT_generate
 from ..operators.import_scene import CYCLORAMA_OT_import_scene
 from ..operators.setup_render import CYCLORAMA_OT_setup_render
 from ..properties import GenerateSettings
+from ..request import unread
 from ..stage import playback
 from . import thumbnail
 from .sentences import draw_error, draw_sentence, time_left
@@ -111,11 +112,12 @@ def _draw_complaint(layout: bpy.types.UILayout, context: bpy.types.Context) -> N
 
 
 def _draw_settings(layout: bpy.types.UILayout, settings: GenerateSettings, groups: tuple) -> None:
-    """The settings, one column for each group, with what 0 stands for in it."""
+    """Those settings that are read, one column for each group, with what 0 stands for in it."""
     layout.use_property_split = True
     layout.use_property_decorate = False
     layout.enabled = free = not link.working()
-    for group in groups:
+    hidden = set(unread(settings))
+    for group in filter(None, ([name for name in group if name not in hidden] for group in groups)):
         column = layout.column(align=True)
         for name in group:
             column.prop(settings, name, placeholder=_WHERE_EMPTY.get(name, ""))
@@ -141,6 +143,8 @@ _WHERE_0 = {
     "fps": _own_length,
     "width": lambda settings: "the panorama's",
     "memory": lambda settings: "what is free",
+    "gaussians": lambda settings: "by the resolution",
+    "iterations": lambda settings: "as in the paper",
 }
 """What the backend takes where a setting is 0."""
 
@@ -148,7 +152,10 @@ _WHERE_EMPTY = {
     "mask": "Sky and water",
     "checkpoint": "The usual one",
     "estimator_checkpoint": "The usual one",
-    "metric_reference": "Its own metres, or the eye's height",
+    "metric_reference": "Own, or eye height",
+    "inpainter": "Without a model",
+    "semantic_checkpoint": "DINOv2",
+    "perceptual_checkpoint": "VGG16",
 }
 """The same where a text is empty."""
 
@@ -192,10 +199,17 @@ class CYCLORAMA_PT_video_model(_Panel, bpy.types.Panel):
         wide.enabled = not link.working()
         wide.prop(settings, "model", text="")
         wide.prop(settings, "prompt", text="", placeholder="Prompt")
-        _draw_settings(self.layout, settings, _VIDEO_MODEL)
+        _draw_settings(self.layout, settings, (("checkpoint",), ("steps", *_memory_in("video model", settings))))
 
 
-_VIDEO_MODEL = (("checkpoint",), ("steps", "memory"))
+def _memory_in(panel: str, settings: GenerateSettings) -> tuple[str, ...]:
+    """All models share one limit of memory: it stands with the first of them."""
+    places = {
+        "video model": settings.animator == "panoramic",
+        "depth": settings.estimator not in WITHOUT_NETWORK,
+        "gaussians": settings.lift != "direct",
+    }
+    return ("memory",) if panel == next((place for place, taken in places.items() if taken), None) else ()
 
 
 class CYCLORAMA_PT_depth(_Panel, bpy.types.Panel):
@@ -206,18 +220,15 @@ class CYCLORAMA_PT_depth(_Panel, bpy.types.Panel):
 
     def draw(self, context: bpy.types.Context) -> None:
         """Draw it."""
-        settings = context.scene.cyclorama
-        _draw_settings(self.layout, settings, (("estimator",), *_estimator_settings(settings), _STAGE))
+        _draw_settings(self.layout, context.scene.cyclorama, _DEPTH)
 
 
-def _estimator_settings(settings: GenerateSettings) -> tuple:
-    """What the chosen estimator reads."""
-    if settings.estimator == "file":
-        return (("depth_file", "depth_file_kind"),)
-    return () if settings.estimator in WITHOUT_NETWORK else (("estimator_checkpoint",),)
-
-
-_STAGE = ("eye_height", "far_distance")
+_DEPTH = (
+    ("estimator",),
+    ("depth_file", "depth_file_kind"),
+    ("estimator_checkpoint",),
+    ("eye_height", "far_distance"),
+)
 
 
 class CYCLORAMA_PT_depth_advanced(_Panel, bpy.types.Panel):
@@ -235,8 +246,41 @@ class CYCLORAMA_PT_depth_advanced(_Panel, bpy.types.Panel):
     def draw(self, context: bpy.types.Context) -> None:
         """Draw it."""
         settings = context.scene.cyclorama
-        shown_above = settings.animator == "panoramic"
-        _draw_settings(self.layout, settings, (("align", "metric_reference"), () if shown_above else ("memory",)))
+        _draw_settings(self.layout, settings, (("align", "metric_reference"), _memory_in("depth", settings)))
+
+
+class CYCLORAMA_PT_gaussians(_Panel, bpy.types.Panel):
+    """What the scene is made of."""
+
+    bl_label = "Gaussians"
+    bl_parent_id = "CYCLORAMA_PT_generate"
+    bl_options = {"DEFAULT_CLOSED"}
+
+    def draw(self, context: bpy.types.Context) -> None:
+        """Draw it."""
+        settings = context.scene.cyclorama
+        memory = _memory_in("gaussians", settings)
+        _draw_settings(self.layout, settings, (("lift",), ("gaussians",), ("inpainter",), memory, ("compression",)))
+
+
+class CYCLORAMA_PT_gaussians_advanced(_Panel, bpy.types.Panel):
+    """How the papers' ways fit Gaussians."""
+
+    bl_label = "Advanced"
+    bl_parent_id = "CYCLORAMA_PT_gaussians"
+    bl_options = {"DEFAULT_CLOSED"}
+
+    @classmethod
+    def poll(cls, context: bpy.types.Context) -> bool:
+        """Whether one of the papers' ways is to lift."""
+        return context.scene.cyclorama.lift in BY_DESCENT
+
+    def draw(self, context: bpy.types.Context) -> None:
+        """Draw it."""
+        _draw_settings(self.layout, context.scene.cyclorama, _DESCENT)
+
+
+_DESCENT = (("iterations",), ("densify",), ("semantic_checkpoint", "perceptual_checkpoint"))
 
 
 class CYCLORAMA_PT_render(_Panel, bpy.types.Panel):
@@ -257,6 +301,8 @@ _CLASSES = (
     CYCLORAMA_PT_video_model,
     CYCLORAMA_PT_depth,
     CYCLORAMA_PT_depth_advanced,
+    CYCLORAMA_PT_gaussians,
+    CYCLORAMA_PT_gaussians_advanced,
     CYCLORAMA_PT_render,
 )
 

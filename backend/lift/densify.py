@@ -109,7 +109,7 @@ class Densifier:
         if isinstance(self._strategy, _Mcmc):
             rate = self._parameters.position_rate()
             self._strategy.step_post_backward(tensors, optimisers, self._state, step, {}, lr=rate)
-        elif isinstance(self._strategy, _Default) and rendered.centres.grad is not None:
+        elif isinstance(self._strategy, _Default) and step < self._settings.stop and rendered.centres.grad is not None:
             seen = _seen(rendered, len(self._parameters.fixed))
             self._strategy.step_post_backward(tensors, optimisers, self._state, step, seen)
 

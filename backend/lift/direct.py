@@ -27,8 +27,8 @@ _THICKNESS = 0.05
 """Of the smaller of a Gaussian's two extents."""
 
 DEEPEST = 0.2
-"""Of a Gaussian's distance, for one standard deviation along the line of sight: so that none reaches back to the viewer.
-Only level ground within a pixel or two of the horizon would be deeper."""
+"""Of a Gaussian's distance, for one standard deviation along the line of sight: so that none reaches back to the
+viewer. Only level ground within a pixel or two of the horizon would be deeper."""
 
 
 class DirectLift:

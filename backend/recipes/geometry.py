@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -110,8 +111,11 @@ def geometry(
     return _estimated(frames, moves, settings, report, rig, layout)
 
 
-def check_estimator(settings: PanoramaTo4D, report: Report) -> None:
-    """Fetch and load the estimator once (stage "check"): what is wrong with it is said before hours of other work.
+def check_estimator(settings: PanoramaTo4D, told: Callable[[int, int], None]) -> None:
+    """Fetch and load the estimator once: what is wrong with it is said before hours of other work.
+
+    Args:
+        told: hears of the bytes that were fetched.
 
     Raises ``CycloramaError`` as ``geometry`` does.
     """
@@ -119,16 +123,10 @@ def check_estimator(settings: PanoramaTo4D, report: Report) -> None:
 
     from ..depth.estimators import load, load_any
 
-    report("check", 0, 1)
-
-    def told(done: int, total: int) -> None:
-        report("check", done, total + 1)
-
     cpu = torch.device("cpu")
     load(settings.estimator, settings.estimator_checkpoint, cpu, told)
     if settings.metric_reference:
         load_any(settings.metric_reference, cpu, told)
-    report("check", 1, 1)
 
 
 def _one_for_all(found: Geometry, frames: Frames, what: str, rig: str) -> Geometry:

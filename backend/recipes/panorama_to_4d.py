@@ -1,7 +1,8 @@
 """Panorama to 4D: 4K4DGen's way, with or without its models.
 
 read -> animate (flow on the sphere, or a video model: ``motion.py``) -> depth (a stage set, a file or a network:
-``geometry.py``) -> lift (direct) -> package. Depth that does not need the video comes before it.
+``geometry.py``) -> lift (direct, or fitted: ``lifting.py``) -> look around (how far the camera may go) -> package.
+Depth that does not need the video comes before it.
 """
 
 from __future__ import annotations
@@ -12,16 +13,17 @@ from pathlib import Path
 
 import numpy as np
 
+from ...bridge.gaussians import Gaussians, joined
 from ...bridge.scene import PREVIEW, Generator, SceneInfo, frame_name
 from ...bridge.scene_writer import SceneWriter
 from ...bridge.settings import WITHOUT_NETWORK, PanoramaTo4D
 from .. import __version__
-from ..lift.direct import DirectLift
 from ..sphere.panorama import DepthVideo, Panorama, PanoramaVideo
 from ..sphere.pictures import read_panorama, write_exr, write_preview
 from ..sphere.skyline import Layout, parse, propose
 from .geometry import Geometry, check_estimator, geometry
 from .licences import licence_notes
+from .lifting import Lifting, check_lift, lifted, lifts_with_networks, safe_radii
 from .motion import Motion, flow_motion, model_motion
 from .progress import Report, Show, silent, unseen
 
@@ -30,7 +32,10 @@ _ANIMATE = {"flow": {"animate": 2.6}, "panoramic": {"model": 2.5, "animate": 110
 _WITHOUT_NETWORK = {"depth": 0.1}
 _WITH_NETWORK = {"estimator": 1.0, "depth": 20.0}
 _CHECK = {"check": 1.0}
-_WRITE = {"lift": 1.0, "write": 0.9}
+_LIFT = {"direct": 1.0, "fast": 30.0, "4k4dgen": 2e5, "tip4gen": 1e6}
+_LOOK_AROUND = {"direct": 5.0}
+_LOOK_AROUND_USUALLY = 15.0
+_WRITE = 0.9
 """Seconds at 1024 x 512, 24 frames, on two CPU cores; for networks a guess, since they and machines differ."""
 
 
@@ -38,7 +43,10 @@ def stages(settings: PanoramaTo4D) -> dict[str, float]:
     """The recipe's stages in their order, each with its usual share of the time."""
     motion = _ANIMATE[settings.animator]
     depth = _WITHOUT_NETWORK if settings.estimator in WITHOUT_NETWORK else _WITH_NETWORK
-    seconds = _LOOK | (_CHECK | motion | depth if _estimates_video(settings) else depth | motion) | _WRITE
+    look_around = _LOOK_AROUND.get(settings.lift, _LOOK_AROUND_USUALLY)
+    end = {"lift": _LIFT[settings.lift], "look around": look_around, "write": _WRITE}
+    check = _CHECK if _checks(settings) else {}
+    seconds = _LOOK | check | (motion | depth if _estimates_video(settings) else depth | motion) | end
     return {stage: each / sum(seconds.values()) for stage, each in seconds.items()}
 
 
@@ -61,7 +69,7 @@ def panorama_to_4d(
     Raises:
         CycloramaError: bad input, or ``output`` cannot be written.
     """
-    with SceneWriter(output, overwrite) as writer:
+    with SceneWriter(output, overwrite, settings.compression) as writer:
         report("read", 0, 1)
         panorama = read_panorama(panorama_path, settings.width, lambda done, rows: report("read", done, rows + 1))
         report("read", 1, 1)
@@ -70,8 +78,9 @@ def panorama_to_4d(
         layout = parse(panorama.image)
         report("layout", 1, 1)
 
+        if _checks(settings):
+            _check(settings, report)
         if _estimates_video(settings):
-            check_estimator(settings, report)
             motion = _motion(panorama, layout, settings, report, show)
             found = geometry(motion.video.frames, motion.video.moves, settings, report, layout=layout)
         else:
@@ -79,21 +88,29 @@ def panorama_to_4d(
             motion = _motion(panorama, layout, settings, report, show)
         video = motion.video
 
-        report("lift", 0, 1)
-        lift = DirectLift(video, found.depth)
-        report("lift", 1, 1)
-
-        _write(writer, lift, video, found.depth, report)
+        lifting = lifted(video, found.depth, settings, report, show)
+        shown = _write_gaussians(writer, lifting, len(video.frames), report)
+        radii = safe_radii(shown, video.frames.shape[1], report)
+        _write_pictures(writer, video, found.depth, report)
         info = writer.finish(
             generator=Generator("cyclorama", __version__, "panorama_to_4d", dataclasses.asdict(settings)),
             seed=settings.seed,
-            models=(*motion.models, *found.models),
+            models=(*motion.models, *found.models, *lifting.models),
             frame_rate=video.frame_rate,
             frame_count=len(video.frames),
             loops=motion.loops,
-            notes=(*_notes(panorama), *motion.notes, *found.notes, *licence_notes(found.models)),
+            safe_radius=radii.least,
+            safe_radii=radii.table(),
+            notes=(
+                *_notes(panorama),
+                *motion.notes,
+                *found.notes,
+                *licence_notes(found.models),
+                *lifting.notes(),
+            ),
         )
     motion.safe()
+    lifting.safe()
     return info
 
 
@@ -104,6 +121,24 @@ def _estimates_video(settings: PanoramaTo4D) -> bool:
     loops as they do.
     """
     return settings.animator == "panoramic" and settings.estimator not in WITHOUT_NETWORK
+
+
+def _checks(settings: PanoramaTo4D) -> bool:
+    """Whether there are networks that are asked only after a video model's hours."""
+    return settings.animator == "panoramic" and (_estimates_video(settings) or lifts_with_networks(settings))
+
+
+def _check(settings: PanoramaTo4D, report: Report) -> None:
+    """Fetch and load all of them once: what is wrong with one is said now."""
+
+    def told(done: int, total: int) -> None:
+        report("check", done, total + 1)
+
+    report("check", 0, 1)
+    if _estimates_video(settings):
+        check_estimator(settings, told)
+    check_lift(settings, told)
+    report("check", 1, 1)
 
 
 def _still_geometry(panorama: Panorama, layout: Layout, settings: PanoramaTo4D, report: Report) -> Geometry:
@@ -117,24 +152,40 @@ def _motion(panorama: Panorama, layout: Layout, settings: PanoramaTo4D, report: 
     return flow_motion(panorama, propose(layout), settings, report)
 
 
-def _write(writer: SceneWriter, lift: DirectLift, video: PanoramaVideo, depth: DepthVideo, report: Report) -> None:
-    frames = len(video.frames)
-    report("write", 0, frames)
-    writer.static(lift.lifted.static)
-    still_there = lift.still_arrays()
-    if len(lift.lifted.moving) and still_there:
+def _write_gaussians(writer: SceneWriter, lifting: Lifting, frames: int, report: Report) -> list[Gaussians]:
+    """All frames' Gaussians; returns those of some frames whole, to look around in."""
+    lift = lifting.lift
+    writer.static(lift.static)
+    if not lift.moving_count:
+        report("lift", 1, 1)
+        return [lift.static]
+    still_there = dict(lift.still_arrays())
+    if still_there:
         writer.moving(still_there)
+    shown = []
+    looked_at = {0} if still_there else {0, frames // 2}
+    for index in range(frames):
+        lifting.before_frame(index)
+        changing = dict(lift.frame(index))
+        writer.frame(index, changing)
+        if index in looked_at:
+            shown.append(joined(lift.static, Gaussians.from_arrays(still_there | changing)))
+    report("lift", 1, 1)
+    return shown
+
+
+def _write_pictures(writer: SceneWriter, video: PanoramaVideo, depth: DepthVideo, report: Report) -> None:
+    frames = len(video.frames)
     writer.file(PREVIEW, lambda path: write_preview(path, video.frames[0]))
     for index, image in enumerate(video.frames):
-        if len(lift.lifted.moving):
-            writer.frame(index, lift.frame(index))
+        report("write", index, frames)
         if index == 0 or video.moves.any():
             writer.file(frame_name(index, "video", ".exr"), lambda path, image=image: write_exr(path, image, half=True))
         if index < len(depth.distance):
             distance = depth.distance[index]
             name = frame_name(index, "depth", ".exr")
             writer.file(name, lambda path, distance=distance: write_exr(path, distance, half=False))
-        report("write", index + 1, frames)
+    report("write", frames, frames)
 
 
 def _notes(panorama: Panorama) -> Iterator[str]:

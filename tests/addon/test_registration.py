@@ -7,7 +7,11 @@ import cyclorama
 
 OPERATORS = ("generate", "cancel", "import_scene", "setup_render", "start_backend", "stop_backend")
 PANELS = tuple(
-    f"CYCLORAMA_PT_{name}" for name in ("generate", "settings", "video_model", "depth", "depth_advanced", "render")
+    f"CYCLORAMA_PT_{name}"
+    for name in (
+        *("generate", "settings", "video_model", "depth", "depth_advanced"),
+        *("gaussians", "gaussians_advanced", "render"),
+    )
 )
 
 

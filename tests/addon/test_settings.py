@@ -71,11 +71,14 @@ def test_every_choice_reaches_the_request(settings):
     assert (asked.checkpoint, asked.prompt, asked.memory) == ("someone/weights", "Wölkchen ziehen", 23.5)
 
 
-@pytest.mark.parametrize("name", ["checkpoint", "estimator_checkpoint", "metric_reference"])
+WEIGHTS = ("checkpoint", "estimator_checkpoint", "metric_reference", "inpainter")
+
+
+@pytest.mark.parametrize("name", [*WEIGHTS, "semantic_checkpoint", "perceptual_checkpoint"])
 def test_weights_beside_the_file_are_found(addon, tmp_path, name):
     bpy.ops.wm.save_as_mainfile(filepath=str(tmp_path / "shot.blend"))
     settings = bpy.context.scene.cyclorama
-    settings.estimator = "dpt"
+    settings.estimator, settings.lift = "dpt", "tip4gen"
     setattr(settings, name, "//weights")
     assert getattr(recipe_settings(settings), name) == str(tmp_path / "weights")
     setattr(settings, name, "someone/weights")
@@ -108,6 +111,43 @@ def test_what_was_set_for_another_estimator_is_kept_but_not_sent(settings):
     settings.estimator = "skyline"
     assert recipe_settings(settings) == PanoramaTo4D()
     assert (settings.depth_file, settings.estimator_checkpoint) == ("/a/depth.exr", "someone/weights")
+
+
+LIFTED = {
+    "gaussians": 500_000,
+    "inpainter": "someone/painter",
+    "iterations": 3000,
+    "densify": "mcmc",
+    "semantic_checkpoint": "none",
+    "perceptual_checkpoint": "someone/eye",
+    "compression": "small",
+}
+"""A value for each setting of the panel of Gaussians, none of them the default."""
+
+
+@pytest.mark.parametrize(
+    ("lift", "read"),
+    [
+        ("direct", {"compression"}),
+        ("fast", {"gaussians", "inpainter", "compression"}),
+        ("4k4dgen", set(LIFTED) - {"perceptual_checkpoint"}),
+        ("tip4gen", set(LIFTED)),
+    ],
+)
+def test_what_was_set_for_another_lift_is_kept_but_not_sent(settings, lift, read):
+    for name, value in LIFTED.items():
+        setattr(settings, name, value)
+    settings.lift = lift
+    assert recipe_settings(settings) == PanoramaTo4D(lift=lift, **{name: LIFTED[name] for name in read})
+    assert {name: getattr(settings, name) for name in LIFTED} == LIFTED
+
+
+def test_an_eye_height_that_is_not_shown_is_not_sent(settings):
+    settings.animator, settings.estimator, settings.eye_height = "panoramic", "zoedepth", 900
+    assert recipe_settings(settings).eye_height == PanoramaTo4D().eye_height
+    settings.animator = "flow"
+    with pytest.raises(CycloramaError, match="the eye's height 900 m"):
+        recipe_settings(settings)
 
 
 class Paper:
@@ -150,10 +190,70 @@ def test_the_panel_shows_what_the_estimator_reads(settings, estimator, read, adv
         assert drawn("CYCLORAMA_PT_depth_advanced") == advanced
 
 
-def test_memory_is_shown_once(settings):
-    settings.estimator, settings.animator = "dpt", "panoramic"
-    assert "memory" in drawn("CYCLORAMA_PT_video_model")
-    assert "memory" not in drawn("CYCLORAMA_PT_depth_advanced")
+@pytest.mark.parametrize(
+    ("animator", "estimator", "reference", "shown"),
+    [
+        ("panoramic", "depth-pro", "", False),
+        ("panoramic", "dpt", "someone/metres", False),
+        ("panoramic", "dpt", "", True),
+        ("panoramic", "skyline", "someone/metres", True),
+        ("flow", "depth-pro", "", True),
+    ],
+    ids=["metric", "relative by a metric one", "relative", "stage set", "water drifts by it"],
+)
+def test_the_eye_s_height_is_shown_where_it_is_read(settings, animator, estimator, reference, shown):
+    settings.animator, settings.estimator, settings.metric_reference = animator, estimator, reference
+    assert ("eye_height" in drawn("CYCLORAMA_PT_depth")) == shown
+
+
+@pytest.mark.parametrize(
+    ("lift", "read", "advanced"),
+    [
+        ("direct", [], []),
+        ("fast", ["gaussians", "inpainter", "memory"], []),
+        ("4k4dgen", ["gaussians", "inpainter", "memory"], ["iterations", "densify", "semantic_checkpoint"]),
+        (
+            "tip4gen",
+            ["gaussians", "inpainter", "memory"],
+            ["iterations", "densify", "semantic_checkpoint", "perceptual_checkpoint"],
+        ),
+    ],
+)
+def test_the_panel_shows_what_the_lift_reads(settings, lift, read, advanced):
+    settings.lift = lift
+    assert drawn("CYCLORAMA_PT_gaussians") == ["lift", *read, "compression"]
+    assert bpy.types.CYCLORAMA_PT_gaussians_advanced.poll(bpy.context) == bool(advanced)
+    if advanced:
+        assert drawn("CYCLORAMA_PT_gaussians_advanced") == advanced
+
+
+@pytest.mark.parametrize("lift", ["direct", "fast"])
+@pytest.mark.parametrize(
+    ("animator", "estimator", "place"),
+    [
+        ("panoramic", "dpt", "video_model"),
+        ("panoramic", "skyline", "video_model"),
+        ("flow", "dpt", "depth_advanced"),
+        ("flow", "skyline", "gaussians"),
+    ],
+)
+def test_memory_is_shown_once(settings, animator, estimator, place, lift):
+    settings.animator, settings.estimator, settings.lift = animator, estimator, lift
+    panels = ("video_model", "depth_advanced", "gaussians")
+    shown = [panel for panel in panels if "memory" in drawn(f"CYCLORAMA_PT_{panel}")]
+    assert shown == ([] if (place, lift) == ("gaussians", "direct") else [place])
+
+
+@pytest.mark.parametrize("name", RECIPE_SETTINGS)
+def test_no_tooltip_is_a_sentence_with_a_stop_or_longer_than_two_lines(settings, name):
+    shown = settings.bl_rna.properties[name]
+    said = [shown.description, *(item.description for item in getattr(shown, "enum_items", ()))]
+    assert not any(text.endswith(".") or len(text) > 120 for text in said)
+
+
+@pytest.mark.parametrize("name", ["estimator", "align", "lift", "densify", "compression"])
+def test_the_names_of_choices_fit_into_the_panel(settings, name):
+    assert all(len(item.name) <= 17 for item in settings.bl_rna.properties[name].enum_items)
 
 
 def test_a_prompt_is_cut_where_the_backend_would_refuse_it(settings):

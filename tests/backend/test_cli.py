@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -17,8 +18,11 @@ from cyclorama.bridge.scene import Scene
 from cyclorama.bridge.whole_folder import partial_path
 
 HEIGHT, WIDTH = 64, 128
+QUICKLY = ("--lift", "direct")
+"""What is not about lifting is lifted in the fastest way."""
+
 COMMAND = (sys.executable, "-m", "cyclorama.backend.cli")
-NOT_SAID_BY_US = re.compile(r"(read|layout|depth|animate|lift|write): [\d.]+ s|libpng error: .*")
+NOT_SAID_BY_US = re.compile(r"(read|layout|depth|animate|lift|look around|write): [\d.]+ s|libpng error: .*")
 
 
 def start(*arguments: object) -> subprocess.Popen:
@@ -65,6 +69,15 @@ def meadow() -> np.ndarray:
     return image * np.random.default_rng(0).uniform(0.95, 1.05, (HEIGHT, WIDTH, 1)).astype(np.float32)
 
 
+@pytest.fixture(scope="module", autouse=True)
+def unfinished(tmp_path_factory) -> Iterator[Path]:
+    """Where commands keep work that is not finished."""
+    folder = tmp_path_factory.mktemp("backend")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("CYCLORAMA_FOLDER", str(folder))
+        yield folder / "unfinished"
+
+
 @pytest.fixture(scope="module")
 def made(tmp_path_factory, picture_at) -> tuple[Path, subprocess.CompletedProcess[str]]:
     """A scene with a stroke inside a mask, and what making it said."""
@@ -103,16 +116,23 @@ def test_make_makes_a_scene_and_says_so_in_a_line(made):
 
 def test_make_tells_each_finished_stage_in_a_clean_line(made):
     stages = [line.partition(":")[0] for line in made[1].stderr.splitlines()]
-    assert stages == ["read", "layout", "depth", "animate", "lift", "write"]
+    assert stages == ["read", "layout", "depth", "animate", "lift", "look around", "write"]
     assert "\x1b" not in made[1].stderr + made[1].stdout
 
 
 def test_a_scene_takes_an_own_depth_image(picture, panorama, output, stored):
     own = np.random.default_rng(0).uniform(2, 90, (HEIGHT, WIDTH, 1)).astype(np.float32)
     words = ("--estimator", "file", "--depth-file", picture("depth.exr", own, "float"))
-    assert run("make", panorama, "-o", output, "--frames", 2, *words).returncode == 0
+    assert run("make", panorama, "-o", output, "--frames", 2, *words, *QUICKLY).returncode == 0
     Scene(output).validate()
     np.testing.assert_array_equal(stored(output / "depth" / "000000.exr"), own)
+
+
+def test_unless_said_otherwise_it_is_fitted_and_nothing_unfinished_is_left(made, unfinished):
+    info = Scene(made[0]).info
+    assert info.generator.settings["lift"] == "fast"
+    assert info.safe_radius is not None and len(info.safe_radii) == 10
+    assert list(unfinished.iterdir()) == []
 
 
 def test_what_is_chosen_on_the_command_line_reaches_the_scene(made):
@@ -126,13 +146,13 @@ def test_what_is_chosen_on_the_command_line_reaches_the_scene(made):
 
 def test_a_relative_output_is_made_where_the_user_is(panorama, monkeypatch):
     monkeypatch.chdir(panorama.parent)
-    assert run("make", panorama.name, "-o", "a.cyclorama", "--frames", 1).returncode == 0
+    assert run("make", panorama.name, "-o", "a.cyclorama", "--frames", 1, *QUICKLY).returncode == 0
     Scene(panorama.parent / "a.cyclorama").validate()
 
 
 def test_a_reduced_panorama_is_noted(picture, output):
     large = np.repeat(np.repeat(meadow(), 2, axis=0), 2, axis=1)
-    said = run("make", picture("large.exr", large, "float"), "-o", output, "--frames", 1, "--width", 128)
+    said = run("make", picture("large.exr", large, "float"), "-o", output, "--frames", 1, "--width", 128, *QUICKLY)
     assert said.returncode == 0
     assert said.stdout.startswith("note: ") and "256 x 128" in said.stdout
 
@@ -180,6 +200,8 @@ def spoiled(name: str, panorama: Path, picture) -> tuple[list[object], str]:
         "preview nowhere": ([panorama, "--preview", folder / "none" / "a.png"], "none"),
         "NaN fps": ([panorama, "--fps", "nan"], "'fps'"),
         "depth file nobody reads": ([panorama, "--depth-file", "d.exr"], "the estimator is 'skyline'"),
+        "iterations nobody reads": ([panorama, "--iterations", 5], "the lift 'fast' does not read it"),
+        "too few Gaussians": ([panorama, "--frames", 1, "--gaussians", 500], "A budget of 500 Gaussians"),
         "depth file missing": (
             [panorama, "--estimator", "file", "--depth-file", folder / "no.exr"],
             "no.exr",
@@ -192,7 +214,7 @@ BAD = [
     *("mask of another size", "black mask", "stroke outside the mask", "stroke without length"),
     *("stroke beyond the sphere", "less than no frames", "NaN fps"),
     *("box too wide", "preview of no format", "preview nowhere"),
-    *("depth file nobody reads", "depth file missing"),
+    *("depth file nobody reads", "depth file missing", "iterations nobody reads", "too few Gaussians"),
 ]
 
 
@@ -212,7 +234,7 @@ def test_an_output_that_exists_is_named_and_kept(made, panorama, tmp_path):
     assert said.returncode == 1
     assert f"{output} exists already" in complaint(said.stderr)
     Scene(output).validate()
-    assert run("make", panorama, "-o", output, "--frames", 1, "--overwrite").returncode == 0
+    assert run("make", panorama, "-o", output, "--frames", 1, "--overwrite", *QUICKLY).returncode == 0
     assert Scene(output).info.frame_count == 1
     assert names_in(output.parent) == {output.name}
 
@@ -245,6 +267,7 @@ def test_an_output_that_cannot_be_written_is_named(panorama):
         (["make", "a.exr", "-o", "b", "--colour", "green"], "colour"),
         (["inspect"], "required"),
         (["make", "a.exr", "-o", "b", "--estimator", "midas"], "depth-anything-metric"),
+        (["make", "a.exr", "-o", "b", "--lift", "slowly"], "4k4dgen"),
         (["depth", "a.exr"], "output"),
         (["depth", "a.exr", "-o", "b", "--frames", "3"], "frames"),
         (["depth", "a.exr", "-o", "b", "--rig", "car"], "auto"),
@@ -274,6 +297,8 @@ def test_help_names_every_command_and_setting():
         assert option in helped, option
     for option in ("--estimator", "--estimator-checkpoint", "--depth-file", "--align", "--metric-reference"):
         assert option in helped and option in run("depth", "--help").stdout, option
+    for option in ("--lift", "--gaussians", "--inpainter", "--iterations", "--densify", "--compression"):
+        assert option in helped, option
     for said in ("{flow,panoramic}", "svd: Moves by itself", "--steps", "--spherical-steps", "--region", "mask=FILE"):
         assert said in helped, said
 
@@ -290,7 +315,7 @@ def wait_until_it_writes(process: subprocess.Popen, output: Path) -> None:
 
 @pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGINT], ids=lambda how: how.name)
 def test_stopping_it_leaves_nothing(panorama, output, how):
-    with start("make", panorama, "-o", output, "--frames", 1000) as process:
+    with start("make", panorama, "-o", output, "--frames", 1000, *QUICKLY) as process:
         wait_until_it_writes(process, output)
         process.send_signal(how)
         said, errors = process.communicate(timeout=30)
@@ -331,17 +356,17 @@ def test_stopping_depth_leaves_nothing(film, output, how):
 
 
 def test_after_it_was_killed_the_next_one_clears_up(panorama, output):
-    with start("make", panorama, "-o", output, "--frames", 1000) as process:
+    with start("make", panorama, "-o", output, "--frames", 1000, *QUICKLY) as process:
         wait_until_it_writes(process, output)
         process.kill()
     assert not output.exists()
-    assert run("make", panorama, "-o", output, "--frames", 1).returncode == 0
+    assert run("make", panorama, "-o", output, "--frames", 1, *QUICKLY).returncode == 0
     Scene(output).validate()
     assert names_in(output.parent) == {output.name}
 
 
 def test_two_at_once_do_not_write_over_each_other(panorama, output):
-    with start("make", panorama, "-o", output, "--frames", 1000) as first:
+    with start("make", panorama, "-o", output, "--frames", 1000, *QUICKLY) as first:
         wait_until_it_writes(first, output)
         second = run("make", panorama, "-o", output)
         assert partial_path(output).exists()
@@ -360,6 +385,7 @@ def test_inspect_says_in_words_what_is_in_a_scene(made):
     for fact in (str(made[0]), f"{info.static_count:,} static", f"{info.moving_count:,} moving", "seed 7", "loops"):
         assert fact in said.stdout, fact
     assert "3 frames at 12 a second = 0.25 s" in said.stdout
+    assert f"safe radius: {info.safe_radius:.2f} m" in said.stdout
 
 
 def test_inspect_says_it_in_json_for_programs(made):
@@ -388,7 +414,7 @@ def test_inspect_names_what_is_wrong_with_a_scene(made, tmp_path, harm):
         about.touch()
     elif harm == "newer":
         about = scene / "scene.json"
-        about.write_text(about.read_text().replace('"version": 1', '"version": 2'))
+        about.write_text(about.read_text().replace('"version": 1', '"version": 99'))
     elif harm == "no scene":
         about = tmp_path
     else:

@@ -112,6 +112,10 @@ def test_the_safe_radius_is_said_as_far_as_it_is_known(write, described, said):
     assert found["safe_radii"] == [{"direction": list(each[:3]), "metres": each[3]} for each in radii]
 
 
+def test_a_scene_of_a_picture_has_one_frame(write):
+    assert "one frame at 24 a second" in in_words(facts(write(frames=1, moving=0)))
+
+
 def test_the_facts_are_json(write):
     found = facts(write("small", safe_radius=0.5, safe_radii=((0.0, 0.0, 1.0, 0.5),)))
     assert json.loads(json.dumps(found))["safe_radii"] == [{"direction": [0, 0, 1], "metres": 0.5}]

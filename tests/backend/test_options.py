@@ -35,6 +35,26 @@ def test_choices_texts_and_numbers_are_taken():
     )
 
 
+def test_a_lift_is_chosen_with_what_it_reads():
+    words = ("--lift", "tip4gen", "--gaussians", "500000", "--inpainter", "someone/painter", "--iterations", "3000")
+    networks = ("--densify", "mcmc", "--semantic-checkpoint", "none", "--perceptual-checkpoint", "someone/eye")
+    assert understood(*words, *networks, "--compression", "small") == PanoramaTo4D(
+        lift="tip4gen",
+        gaussians=500_000,
+        inpainter="someone/painter",
+        iterations=3000,
+        densify="mcmc",
+        semantic_checkpoint="none",
+        perceptual_checkpoint="someone/eye",
+        compression="small",
+    )
+
+
+def test_what_the_chosen_lift_does_not_read_is_refused():
+    with pytest.raises(CycloramaError, match="'iterations' is given, but the lift 'fast' does not read it"):
+        understood("--iterations", "3000")
+
+
 DEPTH_WORDS = (
     *("--estimator", "depth-anything-metric", "--estimator-checkpoint", "someone/weights", "--align", "tip4gen"),
     *("--metric-reference", "someone/metres", "--eye-height", "3", "--far-distance", "500", "--memory", "8"),
@@ -118,6 +138,7 @@ def test_what_is_no_region_is_said(capsys, region, said):
         (("--prompt", "w" * 1001), "'prompt'"),
         (("--memory", "inf"), "'memory'"),
         (("--steps", "0"), "'steps'"),
+        (("--gaussians", "-1"), "'gaussians'"),
         (("--region", "mask=a.png") * 33, "'regions'"),
     ],
     ids=lambda value: value if isinstance(value, str) else "",

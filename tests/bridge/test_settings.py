@@ -7,7 +7,17 @@ import typing
 import pytest
 
 from cyclorama.bridge.errors import CycloramaError
-from cyclorama.bridge.settings import DEPTH_SETTINGS, Box, PanoramaTo4D, Region, Stroke, checked
+from cyclorama.bridge.settings import (
+    BY_DESCENT,
+    DEPTH_SETTINGS,
+    DESCENT_SETTINGS,
+    IN_METRES,
+    Box,
+    PanoramaTo4D,
+    Region,
+    Stroke,
+    checked,
+)
 
 STROKE = Stroke(10, 20, 30, -40, 5)
 BOX = Box(longitude=170, latitude=80, width=360, height=40)
@@ -41,6 +51,14 @@ def test_allowed_settings_stay_as_they_are():
         metric_reference="someone/metres",
         eye_height=0.1,
         far_distance=10_000.0,
+        lift="tip4gen",
+        gaussians=100_000_000,
+        inpainter="i" * 4096,
+        iterations=100_000,
+        densify="mcmc",
+        semantic_checkpoint="none",
+        perceptual_checkpoint="someone/eye",
+        compression="small",
         width=8192,
         seed=2**31 - 1,
     )
@@ -56,7 +74,13 @@ def test_allowed_settings_stay_as_they_are():
         ("estimator", "midas"),
         ("depth_file_kind", "z"),
         ("align", ""),
+        *(("lift", value) for value in ("", "4K4DGen", None)),
+        ("densify", "3dgs"),
+        ("compression", "zip"),
+        *(("gaussians", value) for value in (-1, 100_000_001, 0.5)),
+        *(("iterations", value) for value in (-1, 100_001, math.inf)),
         *((name, "c" * 4097) for name in ("checkpoint", "estimator_checkpoint", "depth_file", "metric_reference")),
+        *((name, "c" * 4097) for name in ("inpainter", "semantic_checkpoint", "perceptual_checkpoint")),
         ("prompt", "w" * 1001),
         *(("steps", value) for value in (0, 201)),
         *(("spherical_steps", value) for value in (-1, 201)),
@@ -125,6 +149,64 @@ def test_an_estimator_gets_what_it_reads_and_nothing_else(chosen, code, named):
     assert caught.value.code == code and named in caught.value.sentence
 
 
+FOR_LIFTS = {
+    "gaussians": 500_000,
+    "inpainter": "someone/painter",
+    "iterations": 3000,
+    "densify": "none",
+    "semantic_checkpoint": "none",
+    "perceptual_checkpoint": "someone/eye",
+}
+"""A value for each setting that only some lifts read, none of them the default."""
+
+
+@pytest.mark.parametrize(
+    ("lift", "read"),
+    [
+        ("direct", ()),
+        ("fast", ("gaussians", "inpainter")),
+        ("4k4dgen", ("gaussians", "inpainter", "iterations", "densify", "semantic_checkpoint")),
+        ("tip4gen", tuple(FOR_LIFTS)),
+    ],
+)
+def test_a_lift_gets_what_it_reads_and_nothing_else(lift, read):
+    for name, value in FOR_LIFTS.items():
+        settings = PanoramaTo4D(lift=lift, **{name: value})
+        if name in read:
+            assert checked(settings) == settings
+        else:
+            with pytest.raises(CycloramaError) as caught:
+                checked(settings)
+            assert caught.value.code == "lift-setting-not-used"
+            assert f"'{name}'" in caught.value.sentence and f"'{lift}'" in caught.value.sentence
+
+
+@pytest.mark.parametrize("lift", ["direct", "fast", "4k4dgen", "tip4gen"])
+def test_every_lift_can_compress(lift):
+    settings = PanoramaTo4D(lift=lift, compression="small")
+    assert checked(settings) == settings
+
+
+def test_only_lifts_that_descend_read_the_settings_of_descent():
+    for lift in ("direct", "fast", "4k4dgen", "tip4gen"):
+        settings = PanoramaTo4D(lift=lift, iterations=1)
+        assert (lift in BY_DESCENT) == _allowed(settings)
+    assert set(DESCENT_SETTINGS) < set(FIELDS)
+
+
+def _allowed(settings):
+    try:
+        return checked(settings) == settings
+    except CycloramaError:
+        return False
+
+
+def test_estimators_that_know_metres_say_so():
+    _kind, meta = typing.get_args(typing.get_type_hints(PanoramaTo4D, include_extras=True)["estimator"])
+    said = {value for value, (_name, description) in meta.extra.items() if "metres" in description.lower()}
+    assert said == set(IN_METRES)
+
+
 def test_a_depth_file_goes_with_its_estimator():
     settings = PanoramaTo4D(estimator="file", depth_file="d.exr")
     assert checked(settings) == settings
@@ -134,7 +216,10 @@ def test_depth_alone_takes_settings_of_the_recipe():
     assert set(DEPTH_SETTINGS) < set(FIELDS)
 
 
-@pytest.mark.parametrize("name", ["animator", "model", "agreement", "estimator", "depth_file_kind", "align"])
+CHOICES = ("animator", "model", "agreement", "estimator", "depth_file_kind", "align", "lift", "densify", "compression")
+
+
+@pytest.mark.parametrize("name", CHOICES)
 def test_every_choice_has_a_name_and_a_description(name):
     kind, meta = typing.get_args(typing.get_type_hints(PanoramaTo4D, include_extras=True)[name])
     assert list(meta.extra) == list(typing.get_args(kind))

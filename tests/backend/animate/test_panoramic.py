@@ -292,7 +292,8 @@ def test_a_damaged_keepsake_is_started_over(tmp_path):
     keepsake = Keepsake("name", tmp_path / "kept")
     assert keepsake.part("state") is None
     keepsake.keep("state", {"signal": torch.randn(10, 2, 4)})
-    assert keepsake.part("state")["signal"].shape == (10, 2, 4)
+    kept = keepsake.part("state")
+    assert kept is not None and kept["signal"].shape == (10, 2, 4)
     (file,) = (tmp_path / "kept").iterdir()
     file.write_bytes(file.read_bytes()[:50])
     assert keepsake.part("state") is None
