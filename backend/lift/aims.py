@@ -11,6 +11,7 @@ from scipy.spatial.transform import Rotation
 from torch import Tensor
 
 from ..raster.splats import Cameras
+from ..sphere.equirectangular import directions
 from ..sphere.icosphere import view_rotations
 from ..sphere.panorama import DepthVideo, PanoramaVideo
 from ..sphere.sampling import sample, tangent_views
@@ -20,6 +21,12 @@ from .settings import FitSettings
 
 _QUARTER = 4
 """A view has a quarter of the panorama's width (4K4DGen appendix C)."""
+
+_TRIES = 50
+"""Views drawn until one sees something that counts: of what is seen in one of six, less than once in 9000 none does."""
+
+_PLACES = 1000
+"""Of what counts, so many places stand for all: next to nothing of it can be in a view, and none of them."""
 
 
 @dataclass(frozen=True)
@@ -73,16 +80,27 @@ class Aims:
         self._maps = torch.from_numpy(maps).to(device)
         self._rays = torch.from_numpy(rays(self._size, self._size, settings.fov)).to(device)
         self._found: dict[int, Aim] = {}
+        self._places = directions(height)[counts][:: max(int(counts.sum()) // _PLACES, 1)]
         self._worth = self._worthwhile() if settings.views == "icosahedron" else None
 
     def at(self, draw: np.random.Generator) -> Aim:
         """One drawn by chance, in which something counts."""
         if self._worth is None:
-            return self._towards(Rotation.from_quat(draw.normal(size=4)).as_matrix().astype(np.float32), exact=False)
+            return self._towards(self._anywhere(draw), exact=False)
         view = int(draw.choice(self._worth))
         if view not in self._found:
             self._found[view] = self._towards(view_rotations()[view].astype(np.float32), exact=True)
         return self._found[view]
+
+    def _anywhere(self, draw: np.random.Generator) -> Float[np.ndarray, "3 3"]:
+        """``R_scene_from_view`` along any axis, rolled anyhow."""
+        reach = np.tan(self._settings.fov / 2)
+        for _ in range(_TRIES):
+            rotation = Rotation.from_quat(draw.normal(size=4)).as_matrix().astype(np.float32)
+            x, y, z = (self._places @ rotation).T
+            if (np.maximum(np.abs(x), np.abs(y)) < reach * z).any():
+                break
+        return rotation
 
     def _worthwhile(self) -> np.ndarray:
         """Which of the 20 see something that counts."""

@@ -52,8 +52,11 @@ _OUTLINE_SHARE = 0.25
 _STEADY = 0.25
 """Share of the scatter of the planes' tilts that counts against their mean: rough surfaces go on at one distance."""
 
-_BINS_PER_OCTAVE = 4
-"""Backgrounds are looked for in classes of distance, so that a near one does not hide a far one."""
+_BINS_PER_OCTAVE = 12
+"""Backgrounds are looked for in classes of distance, so that a near one does not hide a far one. ..."""
+
+_ONE_CLASS = 0.03
+"""... 1/metres: what lies farther is of few classes, all of it hardly moves."""
 
 _LEAST_PARALLAX = 0.5
 """Pixels; what opens less is no gap."""
@@ -216,7 +219,7 @@ def _candidates(distance: np.ndarray, background: Background, lattice: Lattice) 
     seen = 1 / distance[nearest(lattice.longitude, lattice.latitude, height)]
     towards = direction(lattice.longitude, lattice.latitude)
     farthest = 1 / float(distance.max())
-    classes = np.floor(np.log2(background.nearness) * _BINS_PER_OCTAVE).astype(int)
+    classes = np.floor(np.log2(background.nearness + _ONE_CLASS) * _BINS_PER_OCTAVE).astype(int)
     overlap = 1.5 * max(lattice.spacing, pixel)
     near_any = _near(towards, background, float(background.band.max()) + _GUARD * pixel + overlap)
     cells = np.flatnonzero(near_any)
@@ -283,18 +286,37 @@ def background_of(distance: Float[np.ndarray, "height width"], edges: Bool[np.nd
 
 
 def _rims(distance: np.ndarray, edges: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Pixels on the farther and on the nearer side of every link across an edge."""
-    across, rise = link_slopes(distance)
-    steep_across, steep_rise = steep_links((across, rise))
+    """Pixels on the farther and on the nearer side of every link over which a gap opens.
+
+    That is so across edges, and wherever else two neighbours' planes do not meet: at steps too small for an edge, at
+    what ends at the horizon, at a single row of pixels between two surfaces.
+    """
     pixel = np.arange(distance.size).reshape(distance.shape)
     whole, number = (with_border(image, 1)[:, 1:-1] for image in (edges, pixel))
-    east = steep_across & edges & np.roll(edges, -1, axis=1)
-    north = steep_rise & whole[:-1] & whole[1:]
+    across, rise = link_slopes(distance)
+    steep_across, steep_rise = steep_links((across, rise))
+    gaps = _gaps(distance, edges)
+    opens_east, opens_north = (REACH * np.abs(gap) > _LEAST_PARALLAX * np.pi / len(distance) for gap in gaps)
+    east = steep_across & edges & np.roll(edges, -1, axis=1) | opens_east
+    north = steep_rise & whole[:-1] & whole[1:] | opens_north
     west_end, east_end = pixel[east], np.roll(pixel, -1, axis=1)[east]
     south_end, north_end = number[1:][north], number[:-1][north]
     rises = np.concatenate([across[east], rise[north]]) > 0
     one, other = np.concatenate([west_end, south_end]), np.concatenate([east_end, north_end])
     return np.where(rises, other, one), np.where(rises, one, other)
+
+
+def _gaps(distance: np.ndarray, edges: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """By how much inverse distance (1/metres) falls between two neighbours' planes, in the middle of each link to the
+    east and to the north."""
+    height = len(distance)
+    half = 0.5 * np.pi / height
+    nearness = 1 / distance.astype(np.float64)
+    slope_east, slope_north = slopes(distance, edges)
+    off_east = slope_east * half * np.cos(latitudes(height))[:, None]
+    east_end, west_end = nearness * (1 + off_east), nearness * (1 - off_east)
+    north_end, south_end = (with_border(nearness * (1 - side * slope_north * half), 1)[:, 1:-1] for side in (1, -1))
+    return west_end - np.roll(east_end, -1, axis=1), north_end[1:] - south_end[:-1]
 
 
 def _planes(

@@ -15,7 +15,7 @@ import torch
 from jaxtyping import Float, Int
 from scipy import sparse
 
-from ..raster.cpu import compositing_weights
+from ..raster.cpu import compositing_weights, finer
 from ..raster.rasterize import rasterize
 from ..raster.splats import Cameras, Look, Rendered, Splats
 
@@ -53,7 +53,6 @@ class SparseCompositing:
 
     def __init__(self, matrix: sparse.csr_array, alpha: Float[np.ndarray, " ray"]):
         self._matrix = matrix
-        self._transposed = matrix.T.tocsr()
         self.alpha = alpha
 
     def pictures(self, colours: Colours) -> Values:
@@ -62,11 +61,11 @@ class SparseCompositing:
 
     def gathered(self, values: Values) -> Colours:
         """See ``Compositing``."""
-        return self._transposed @ values
+        return self._matrix.T @ values
 
     def of(self, columns: Int[np.ndarray, " m"]) -> tuple[SparseCompositing, Int[np.ndarray, " some"]]:
-        """See ``Compositing``."""
-        part = self._transposed[columns].T.tocsr()
+        """The part of some Gaussians alone, on those rays that meet any of them; and which rays these are."""
+        part = self._matrix[:, columns]
         rays = np.flatnonzero(np.diff(part.indptr))
         return SparseCompositing(part[rays], self.alpha[rays]), rays
 
@@ -76,7 +75,7 @@ class RepeatedCompositing:
 
     def __init__(self, splats: Splats, cameras: Cameras, mode: Look):
         self._splats = splats
-        self._cameras = _finer(cameras)
+        self._cameras = finer(cameras, SUPERSAMPLE)
         self._mode: Look = mode
         with torch.no_grad():
             alpha = [self._rendered(k, splats).alpha for k in range(len(cameras))]
@@ -99,7 +98,7 @@ class RepeatedCompositing:
         return colours.grad.cpu().numpy()
 
     def of(self, columns: Int[np.ndarray, " m"]) -> tuple[_Columns, Int[np.ndarray, " some"]]:
-        """See ``Compositing``; these are all rays."""
+        """As of ``SparseCompositing``; the rays are all there are."""
         return _Columns(self, columns, len(self._splats)), np.arange(len(self.alpha))
 
     def _picture(self, camera: int, colours: torch.Tensor) -> torch.Tensor:
@@ -129,7 +128,7 @@ class _Columns:
         return self._whole.gathered(values)[self._columns]
 
     def of(self, columns: Int[np.ndarray, " m"]) -> tuple[_Columns, Int[np.ndarray, " some"]]:
-        """See ``Compositing``."""
+        """See ``RepeatedCompositing``."""
         return self._whole.of(self._columns[columns])
 
 
@@ -167,24 +166,13 @@ def compositing(
         available_bytes: where the matrix would take more, it is not made; no limit if left out.
     """
     rays = len(cameras) * cameras.width * cameras.height
-    # twice: the matrix and its transpose
+    # twice: the faces' own, and all of them in one
     needed = 2 * rays * _WEIGHTS_A_PIXEL * _BYTES_A_WEIGHT
     if splats.position.is_cuda or (available_bytes is not None and needed > available_bytes):
         return RepeatedCompositing(splats, cameras, mode)
     matrices = compositing_weights(splats, cameras, mode, low_pass=False, supersample=SUPERSAMPLE)
     matrix = sparse.csr_array(sparse.vstack(matrices, format="csr"))
     return SparseCompositing(matrix, np.asarray(matrix.sum(axis=1)).reshape(-1))
-
-
-def _finer(cameras: Cameras) -> Cameras:
-    """The same cameras with ``SUPERSAMPLE`` times as many pixels each way."""
-    return replace(
-        cameras,
-        focal=cameras.focal * SUPERSAMPLE,
-        centre=cameras.centre * SUPERSAMPLE,
-        width=cameras.width * SUPERSAMPLE,
-        height=cameras.height * SUPERSAMPLE,
-    )
 
 
 def _averaged(pictures: torch.Tensor) -> torch.Tensor:

@@ -21,6 +21,7 @@ from ..sphere.panorama import DepthVideo, PanoramaVideo
 from ..sphere.periodic import dilate
 from ..sphere.sampling import sample
 from .aims import Aims
+from .behind import nearest
 from .densify import Densification, Densifier
 from .descent import Descent, Networks, Outcome
 from .optimiser import Parameters
@@ -28,7 +29,7 @@ from .seed import Seeding
 from .settings import FitSettings
 
 _BORDER_PX = 3
-"""Around what moves: what stands still is not fitted to pixels that moving Gaussians reach into, and they are."""
+"""Around what moves, to which moving Gaussians are fitted too: they reach into it."""
 
 _SAME_SURFACE = 0.1
 """A Gaussian within this share of a frame's distance lies on what is seen there, and follows it."""
@@ -80,7 +81,7 @@ class DescendedFit:
         self._networks, self._budget, self._keepsake = networks, budget, keepsake
         self._seed, self._report, self._show = seed, report, show
         self._device = budget.device
-        self._moves = dilate(_moving(video, depth), _BORDER_PX)
+        self._moves = _moving(seeding, video.frames.shape[1])
         self._most = most or 2 * len(seeding.moves)
         self._seeded = int(np.count_nonzero(seeding.moves))
         self._total = (1 + len(video.frames) * bool(self._seeded)) * settings.iterations
@@ -106,7 +107,10 @@ class DescendedFit:
         return self._kept_or("frame000000", self._fit_first) if self._seeded else _nothing()
 
     def _fit_still(self) -> Gaussians:
-        """Against all frames, drawn by chance; where something moves, nothing is asked of it."""
+        """Against all frames, drawn by chance; where something moves, nothing is asked of it.
+
+        Right up to there: Gaussians of which nothing is asked would stay as transparent as densification makes all.
+        """
         still = ~self._seeding.moves
         if not still.any():
             return _nothing()
@@ -129,7 +133,7 @@ class DescendedFit:
         moving = Splats.of(self._seeding.gaussians(0)[self._seeding.moves], self._device)
         parameters = self._parameters(moving, behind=self.static)
         densifier = Densifier(self._densification(), parameters, max(self._most, len(parameters)))
-        self._descend(parameters, {0: self._aims(0, self._moves)}, 1, densifier=densifier)
+        self._descend(parameters, {0: self._aims(0, dilate(self._moves, _BORDER_PX))}, 1, densifier=densifier)
         return _free(parameters)
 
     def _fit_next(self, frame: int) -> Gaussians:
@@ -138,7 +142,7 @@ class DescendedFit:
         still = Splats.of(self.static, self._device)
         parameters = self._parameters(self._moved(last, frame), behind=self.static)
         previous = Splats(*(torch.cat(pair) for pair in zip(_tensors(still), _tensors(last), strict=True)))
-        self._descend(parameters, {frame: self._aims(frame, self._moves)}, 1 + frame, previous=previous)
+        self._descend(parameters, {frame: self._aims(frame, dilate(self._moves, _BORDER_PX))}, 1 + frame, previous=previous)
         return _free(parameters)
 
     def _moved(self, splats: Splats, frame: int) -> Splats:
@@ -209,11 +213,14 @@ class DescendedFit:
         return gaussians
 
 
-def _moving(video: PanoramaVideo, depth: DepthVideo) -> Bool[np.ndarray, "height width"]:
-    changes = video.moves.copy()
-    for distance in depth.distance[1:]:
-        changes |= distance != depth.distance[0]
-    return changes
+def _moving(seeding: Seeding, height: int) -> Bool[np.ndarray, "height width"]:
+    """Pixels that moving Gaussians stand for. Not all that the video calls moving: much of it may never change."""
+    moves = np.zeros((height, 2 * height), bool)
+    if not seeding.moves.any():
+        return moves
+    moves[nearest(seeding.longitude[seeding.moves], seeding.latitude[seeding.moves], height)] = True
+    spacing_px = float(seeding.spacing[seeding.moves].max()) * height / math.pi
+    return dilate(moves, math.ceil(spacing_px / 2))
 
 
 def _free(parameters: Parameters) -> Gaussians:

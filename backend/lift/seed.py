@@ -26,7 +26,8 @@ from .direct import DEEPEST, principal_axes, quaternion, slopes
 from .inpainting import Inpainter, OpenCVInpainter, painted_cells
 
 SIGMA = 0.75
-"""Standard deviation in units of the samples' spacing: neighbours together cover 99 %, where Blender draws them as well."""
+"""Standard deviation in units of the samples' spacing: neighbours together cover 98 % everywhere, also as Blender draws
+them (cut at two standard deviations)."""
 
 OPACITY = 0.99
 """As in 3DGS, never quite 1."""
@@ -43,11 +44,18 @@ _HIDDEN_STEP = 1.5
 _HIDDEN_SHARE = 0.3
 """Of a budget, for the second layer at most."""
 
+_BRIGHTEST_HIDDEN = 2.0
+"""Scene-linear, or what 95 % of the picture stay below: a lamp behind a wall would shine through the hundredth that the
+wall's Gaussians let pass."""
+
 _STILL = 0.25 / 255
 """sRGB; what never changes by more is still."""
 
 _STILL_PARALLAX = 0.1
 """Pixels of parallax at ``behind.REACH``; a surface that never changes by more is still."""
+
+_ONE_SURFACE = np.radians(3.5)
+"""Of parallax at ``behind.REACH``; pixels that are farther apart in depth lend each other no colour."""
 
 _SOFT_PX = 4
 """Pixels over which motion may be faded out towards what is still."""
@@ -100,9 +108,10 @@ class Seeding:
         self._height = video.frames.shape[1]
         layer = _Hidden.of(video, depth, budget, inpaint or OpenCVInpainter()) if second_layer else _Hidden.none()
         samples = self._visible(budget - len(layer.radius) if budget else 0)
-        self._colours = _weights(samples, self._height)
         self._set_places(samples, layer)
-        self._set_motion(video)
+        reshaped = _reshaped(depth.distance)
+        self._colours = self._weights(samples, reshaped)
+        self._set_motion(video, reshaped)
         self._hidden = layer
         self._still_colour = self._frame_colour(0, np.arange(self._count))
 
@@ -120,11 +129,31 @@ class Seeding:
         self._count = len(samples)
         self.hidden = np.arange(len(self.longitude)) >= self._count
 
-    def _set_motion(self, video: PanoramaVideo) -> None:
+    def _weights(self, samples: Samples, reshaped: Bool[np.ndarray, "height width"]) -> sparse.csr_array:
+        """(samples, pixels): times a flattened image each sample's mean of what it covers.
+
+        Of that only what is as far as it is itself: next to a lamp a hundredth of its light would whiten a wall. But
+        where distances change over time, all.
+        """
+        parts = zip(samples.lattices, samples.chosen, strict=True)
+        means = [lattice.means_over(self._height, chosen) for lattice, chosen in parts]
+        weights = sparse.csr_array(sparse.vstack(means, format="csr"))
+        visible = slice(0, self._count)
+        row, column = behind.nearest(self.longitude[visible], self.latitude[visible], self._height)
+        sample, pixel = np.repeat(np.arange(self._count), np.diff(weights.indptr)), weights.indices
+        own = (row * 2 * self._height + column)[sample]
+        nearness = behind.REACH / self._depth.distance[0].ravel()
+        same = (np.abs(nearness[pixel] - nearness[own]) < _ONE_SURFACE) | reshaped.ravel()[own]
+        weights.data = np.where(same, weights.data, 0)
+        total = np.bincount(sample, weights.data, self._count).astype(np.float32)
+        weights.data /= np.where(total > 0, total, 1)[sample]
+        weights.eliminate_zeros()
+        return weights
+
+    def _set_motion(self, video: PanoramaVideo, reshaped: Bool[np.ndarray, "height width"]) -> None:
         """Of the first layer by colours and distances of its samples; the second is still."""
         visible = slice(0, self._count)
         row, column = behind.nearest(self.longitude[visible], self.latitude[visible], self._height)
-        reshaped = _reshaped(self._depth.distance)
         moves = reshaped[row, column]
         self.reshaped = bool(moves.any())
         moves |= self._recoloured(video.moves)
@@ -315,10 +344,14 @@ def _parts(depth: DepthVideo, distance, edges, picture, lattice: Lattice, inpain
     parts = []
     background = behind.background_of(distance, edges)
     picture = background.cleaned(picture)
+    brightest = max(_BRIGHTEST_HIDDEN, float(np.percentile(picture, 95)))
     for number, layer in enumerate(behind.layers(background, distance, picture, lattice)):
-        colour = layer.colour
+        colour = np.minimum(layer.colour, brightest)
         if not number:
-            colour = painted_cells(picture, lattice, layer.cells, layer.guard, layer.guard_colour, inpaint)
+            dimmed, guard_colour = _dimmed(picture), _dimmed(layer.guard_colour)
+            painted = painted_cells(dimmed, lattice, layer.cells, layer.guard, guard_colour, inpaint)
+            painted = np.minimum(painted, _dimmed(brightest))
+            colour = painted / (1 - painted)
         parts.append((layer.cells, layer.radius, layer.slope_east, layer.slope_north, colour))
     uncovered = _uncovered(depth.distance, distance, lattice)
     if len(uncovered):
@@ -330,6 +363,11 @@ def _parts(depth: DepthVideo, distance, edges, picture, lattice: Lattice, inpain
         return _Hidden.none()
     cells, *values = zip(*parts, strict=True)
     return _Hidden(lattice, list(cells), *(np.concatenate(value).astype(np.float32) for value in values))
+
+
+def _dimmed(colour):
+    """Within 0..1: inpainters see eight bits, of which a lamp must leave some to the dark."""
+    return colour / (1 + np.maximum(colour, 0))
 
 
 def _uncovered(distances: np.ndarray, farthest: np.ndarray, lattice: Lattice) -> Int[np.ndarray, " cells"]:
@@ -365,11 +403,3 @@ def _reshaped(distance: Float[np.ndarray, "frame height width"]) -> Bool[np.ndar
     for frame in nearness[1:]:
         changes |= np.abs(frame - nearness[0]) > _STILL_PARALLAX
     return periodic.dilate(changes, 1) if changes.any() else changes
-
-
-def _weights(samples: Samples, height: int) -> sparse.csr_array:
-    """(samples, pixels): times a flattened image each sample's mean of what it covers."""
-    parts = [
-        lattice.means_over(height, chosen) for lattice, chosen in zip(samples.lattices, samples.chosen, strict=True)
-    ]
-    return sparse.csr_array(sparse.vstack(parts, format="csr"))

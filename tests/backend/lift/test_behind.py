@@ -129,6 +129,34 @@ def test_nothing_continues_where_there_is_no_edge():
     assert layers(box(3, 10, 2).astype(np.float32))[0] == []
 
 
+@pytest.mark.parametrize("step", [0.02, 0.05])
+def test_a_step_too_small_for_an_edge_goes_on_too(step):
+    """At 0.4 m 2 % are a pixel of parallax, but as a step they are no more than noise may make."""
+    distance = before(np.full((HEIGHT, 2 * HEIGHT), 0.4), disc(0.3, 0.2, 0.4), 0.4 * (1 - step))
+    assert not depth_edges(distance).any()
+    made, lattice = layers(distance)
+    arc = arc_to(lattice, made[0].cells, 0.3, 0.2)
+    assert ((arc < 0.4) & (arc > 0.4 - PIXEL)).sum() > 0.7 * 2 * np.pi * np.sin(0.4) / PIXEL
+
+
+def test_a_surface_that_ends_at_the_horizon_hides_something():
+    """A roof just below eye level before a wall: slopes there are believed, but the two do not meet."""
+    distance = np.full((HEIGHT, 2 * HEIGHT), 6.0, np.float32)
+    distance[HEIGHT // 2 :] = 1.5
+    made, lattice = layers(distance)
+    assert (np.abs(lattice.latitude[made[0].cells] + PIXEL) < 1.5 * PIXEL).sum() > 2 * HEIGHT
+
+
+def test_behind_a_thin_shelf_both_of_its_sides_go_on():
+    """What lies on it at 1.3 m and what lies under it at 1.45 m: the farther one shows in the gap below."""
+    distance = np.full((HEIGHT, 2 * HEIGHT), 1.45, np.float32)
+    distance[:40], distance[40:42] = 1.3, 1.2
+    made, lattice = layers(distance)
+    upper = [abs(lattice.latitude[layer.cells] - latitudes(HEIGHT)[40]) < PIXEL / 2 for layer in made]
+    reached = np.concatenate([layer.radius[chosen] for layer, chosen in zip(made, upper, strict=True)])
+    assert (reached < 1.4).any() and (reached > 1.44).any()
+
+
 def test_only_the_background_lends_its_colour():
     hides = disc(0.5, 0.2, 0.4)
     picture = np.where(hides[..., None], [1.0, 0.0, 0.0], [0.0, 0.5, 0.0]).astype(np.float32)
