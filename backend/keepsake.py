@@ -66,7 +66,7 @@ class Keepsake:
             save_file({name: tensor.contiguous() for name, tensor in tensors.items()}, new)
             new.replace(path)
         except (OSError, SafetensorError, CycloramaError):
-            log.exception("The unfinished work cannot be kept in %s.", self._folder)
+            log.warning("The unfinished work cannot be kept in %s.", self._folder)
             _remove(new)
 
     def forget(self) -> None:

@@ -56,7 +56,7 @@ ROOT = Path(__file__).parents[1]
 sys.path += [str(ROOT / "tests/backend/depth"), str(ROOT / "benchmarks/scenes")]
 
 from simulated import simulated, z_of_views  # noqa: E402
-from truth import OffsetView, Truth, depth_video, panoramic_video, read, true_depth  # noqa: E402
+from truth import OffsetView, Truth, depth_video, panoramic_video, read, reduced, true_depth  # noqa: E402
 
 FACES = np.stack([look(turn * pi / 2, 0.0) for turn in range(4)] + [look(0.0, pi / 2), look(0.0, -pi / 2)])
 """``R_scene_from_view`` of six pictures of 90° that together see everything."""
@@ -115,6 +115,7 @@ def main() -> None:
     asked.add_argument("--methods", nargs="*", choices=methods(), default=["direct", "seed", "fast"])
     asked.add_argument("--frames", type=int, default=24)
     asked.add_argument("--iterations", type=int, default=0, help="of 4k4dgen and tip4gen; as many as they have if 0")
+    asked.add_argument("--width", type=int, default=0, help="fewer pixels than were rendered")
     asked.add_argument("--depth", choices=("true", "robust"), default="true")
     asked.add_argument("--mode", choices=get_args(Look), default="tents")
     asked.add_argument("--each", action="store_true", help="a line for each camera, too")
@@ -123,6 +124,7 @@ def main() -> None:
     print(line("scene", "method", {name: name for name in FIGURES}))
     for scene in options.scenes:
         truth = read(options.truth / scene, options.frames)
+        truth = reduced(truth, options.width) if options.width else truth
         video = panoramic_video(truth)
         depth = true_depth(truth) if options.depth == "true" else estimated_depth(truth)
         views = [Aside.of(view, truth, video) for view in (*truth.grid, *truth.offsets)]

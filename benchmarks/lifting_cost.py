@@ -3,10 +3,10 @@
     .venv/bin/python benchmarks/lifting_cost.py PANORAMA [--widths 1024 2048 4096] [--frames 4] [--lift fast]
                                                 [--iterations N] [--surfaces]
 
-Enlarges a panorama to the width where it is smaller, animates it by the flow (``--surfaces``: waves in the distance, too, so that all of a moving Gaussian changes)
-and lifts it; every width in a process of its own. On the machine's GPU if there is one, for the ways that use it.
-"still" is done once a scene; "a frame" is the mean of the others. Memory: of the process and, if used, of the GPU; the
-video itself is in it.
+Enlarges a panorama to the width where it is smaller, animates it by the flow (``--surfaces``: waves in the distance,
+too, so that all of a moving Gaussian changes) and lifts it; every width in a process of its own. On the
+machine's GPU if there is one, for the ways that use it. "still" is done once a scene; "a frame" is the mean of the
+others. Memory: of the process and, if used, of the GPU; the video itself is in it.
 """
 
 from __future__ import annotations

@@ -16,11 +16,9 @@ import time
 from dataclasses import replace
 from pathlib import Path
 
-import cv2
 import numpy as np
 import torch
 
-from cyclorama.backend.depth.edges import depth_edges
 from cyclorama.backend.keepsake import Keepsake
 from cyclorama.backend.lift.cover import Cover
 from cyclorama.backend.lift.descended_fit import DescendedFit
@@ -37,7 +35,7 @@ from cyclorama.bridge.gaussians import Gaussians, joined
 
 sys.path.append(str(Path(__file__).parent / "scenes"))
 
-from truth import panoramic_video, read, true_depth
+from truth import panoramic_video, read, reduced, true_depth
 
 _MARGIN = 3
 """Pixels around what moves that are not judged: moving Gaussians reach into them."""
@@ -52,8 +50,8 @@ def main() -> None:
     asked.add_argument("--iterations", type=int, default=400)
     asked.add_argument("--width", type=int, default=512)
     options = asked.parse_args()
-    truth = read(options.truth / options.scene, options.frames)
-    video, depth = smaller(panoramic_video(truth), true_depth(truth), options.width)
+    truth = reduced(read(options.truth / options.scene, options.frames), options.width)
+    video, depth = panoramic_video(truth), true_depth(truth)
     print(f"{'fit':34} {'flicker':>8} {'most':>7} {'origin':>7} {'seconds':>8}")
     for name, temporal, split in (
         ("every frame whole, no temporal loss", 0.0, False),
@@ -63,18 +61,6 @@ def main() -> None:
         began = time.perf_counter()
         flicker, most, quality = measured(video, depth, options.iterations, temporal, split)
         print(f"{name:34} {flicker:8.3f} {most:7.2f} {quality:7.2f} {time.perf_counter() - began:8.0f}", flush=True)
-
-
-def smaller(video: PanoramaVideo, depth: DepthVideo, width: int) -> tuple[PanoramaVideo, DepthVideo]:
-    """Both at another width; distances by their nearest pixel."""
-    size = width, width // 2
-    frames = np.stack([cv2.resize(frame, size, interpolation=cv2.INTER_AREA) for frame in video.frames])
-    moves = cv2.resize(video.moves.astype(np.float32), size, interpolation=cv2.INTER_AREA) > 0
-    distance = np.stack([cv2.resize(one, size, interpolation=cv2.INTER_NEAREST) for one in depth.distance])
-    frames[:, ~moves] = frames[0, ~moves]
-    return PanoramaVideo(frames, moves, video.frame_rate), DepthVideo(
-        distance, np.stack(list(map(depth_edges, distance)))
-    )
 
 
 def measured(

@@ -296,6 +296,9 @@ UNREAD_BY_LIFT: dict[str, tuple[str, ...]] = {
 }
 """What each way to lift does not read, of that which only ways to lift do."""
 
+FEWEST_GAUSSIANS = 1000
+"""Fewer cannot close the sphere finer than 6°."""
+
 WITHOUT_LOSS = "none"
 """As a loss's checkpoint: the loss is left out."""
 
@@ -336,8 +339,14 @@ def checked(settings: PanoramaTo4D) -> PanoramaTo4D:
 
 
 def _check_lift(settings: PanoramaTo4D) -> None:
-    """What is given is read."""
+    """What is given is read, and enough for a scene."""
     usual = PanoramaTo4D()
+    if 0 < settings.gaussians < FEWEST_GAUSSIANS:
+        raise CycloramaError(
+            "gaussians-too-few",
+            f"{settings.gaussians} Gaussians cannot close a panorama.",
+            f"Allow at least {FEWEST_GAUSSIANS}, or 0 for as many as suit the panorama.",
+        )
     for name in UNREAD_BY_LIFT[settings.lift]:
         if getattr(settings, name) != getattr(usual, name):
             raise CycloramaError(

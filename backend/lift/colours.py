@@ -31,6 +31,7 @@ def solved(
     *,
     hold: float = 0.1,
     iterations: int = 5,
+    besides: Values | float = 0.0,
     before_each: Callable[[], None] = lambda: None,
 ) -> Colours:
     """Colours c >= 0 that minimise Σ (slope · (W c - target))² + hold · d̄ · |c - start|².
@@ -44,11 +45,12 @@ def solved(
         start: what they are held to, and where the search starts; Gaussians that are not seen stay there.
         iterations: of conjugate gradients. Few are better than many: what they would go on to fit is finer than the
             Gaussians, and can only ring.
+        besides: what is seen of others at the same place, which ``target`` is without.
         before_each: is called before every one of them; may raise to stop.
     """
     colours = start.astype(np.float32)
     shown = compositing.pictures(colours)
-    slope_squared = slope(np.maximum(target, shown)) ** 2
+    slope_squared = slope(np.maximum(target, shown) + besides) ** 2
     diagonal = compositing.gathered(slope_squared * compositing.alpha[:, None])
     seen = diagonal > 0
     if not seen.any():

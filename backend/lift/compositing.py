@@ -6,7 +6,7 @@ through W are all that a least-squares fit of the colours needs.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Protocol
 
@@ -158,19 +158,27 @@ class JointCompositing:
 
 
 def compositing(
-    splats: Splats, cameras: Cameras, mode: Look = "tents", available_bytes: int | None = None
+    splats: Splats,
+    cameras: Cameras,
+    mode: Look = "tents",
+    available_bytes: int | None = None,
+    before_each: Callable[[], None] = lambda: None,
 ) -> SparseCompositing | RepeatedCompositing:
     """The compositing of Gaussians that stay where they are.
 
     Args:
         available_bytes: where the matrix would take more, it is not made; no limit if left out.
+        before_each: is called before every camera's part; may raise to stop.
     """
     rays = len(cameras) * cameras.width * cameras.height
     # twice: the faces' own, and all of them in one
     needed = 2 * rays * _WEIGHTS_A_PIXEL * _BYTES_A_WEIGHT
     if splats.position.is_cuda or (available_bytes is not None and needed > available_bytes):
         return RepeatedCompositing(splats, cameras, mode)
-    matrices = compositing_weights(splats, cameras, mode, low_pass=False, supersample=SUPERSAMPLE)
+    matrices = []
+    for camera in range(len(cameras)):
+        before_each()
+        matrices += compositing_weights(splats, cameras[[camera]], mode, low_pass=False, supersample=SUPERSAMPLE)
     matrix = sparse.csr_array(sparse.vstack(matrices, format="csr"))
     return SparseCompositing(matrix, np.asarray(matrix.sum(axis=1)).reshape(-1))
 

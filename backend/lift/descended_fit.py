@@ -82,6 +82,7 @@ class DescendedFit:
         self._seed, self._report, self._show = seed, report, show
         self._device = budget.device
         self._moves = _moving(seeding, video.frames.shape[1])
+        self._reached = dilate(self._moves, _BORDER_PX)
         self._most = most or 2 * len(seeding.moves)
         self._seeded = int(np.count_nonzero(seeding.moves))
         self._total = (1 + len(video.frames) * bool(self._seeded)) * settings.iterations
@@ -133,7 +134,7 @@ class DescendedFit:
         moving = Splats.of(self._seeding.gaussians(0)[self._seeding.moves], self._device)
         parameters = self._parameters(moving, behind=self.static)
         densifier = Densifier(self._densification(), parameters, max(self._most, len(parameters)))
-        self._descend(parameters, {0: self._aims(0, dilate(self._moves, _BORDER_PX))}, 1, densifier=densifier)
+        self._descend(parameters, {0: self._aims(0, self._reached)}, 1, densifier=densifier)
         return _free(parameters)
 
     def _fit_next(self, frame: int) -> Gaussians:
@@ -142,7 +143,7 @@ class DescendedFit:
         still = Splats.of(self.static, self._device)
         parameters = self._parameters(self._moved(last, frame), behind=self.static)
         previous = Splats(*(torch.cat(pair) for pair in zip(_tensors(still), _tensors(last), strict=True)))
-        self._descend(parameters, {frame: self._aims(frame, dilate(self._moves, _BORDER_PX))}, 1 + frame, previous=previous)
+        self._descend(parameters, {frame: self._aims(frame, self._reached)}, 1 + frame, previous=previous)
         return _free(parameters)
 
     def _moved(self, splats: Splats, frame: int) -> Splats:

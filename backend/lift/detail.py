@@ -2,7 +2,8 @@
 
 The sphere is divided into the cells of a coarse lattice. Each is filled by one sample of its own, or by those of a
 lattice twice or four times as fine that lie in it. What a cell costs is their number, what it brings is how much less
-they blur the picture; refined are those that bring most for what they cost.
+they blur the picture; refined are those that bring most for what they cost. None is coarser than the lattice in the
+middle where that would show, unless a budget is too small for it.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 
 from ..sphere import periodic
 from ..sphere.colour import srgb_from_linear
@@ -24,6 +25,22 @@ _FRAMES = 6
 
 _LEAST_ERROR = (0.2 / 255) ** 2
 """Mean square in sRGB that nobody sees: it is not worth a sample."""
+
+_UNSEEN = (0.5 / 255) ** 2
+"""Mean square in sRGB, the worst nearby, up to which calm ground may be coarser than the lattice in the middle."""
+
+_CALM = 1
+"""Coarse cells around that must be as calm: borders between levels are not free."""
+
+_WORTH = (1 / 255) ** 2 / (FINENESS[2] ** 2 - FINENESS[1] ** 2)
+"""Mean square in sRGB of a cell that one sample more must bring: finer than the lattice in the middle is no end in
+itself."""
+
+_LEAST_WORTH = _LEAST_ERROR / FINENESS[-1] ** 2
+"""The same where a budget is too small for the lattice in the middle."""
+
+AUTOMATIC = 1.25
+"""Samples at most without a budget, in those of the lattice of the panorama's pixels."""
 
 _ASIDE = 0.3
 """Metres aside from where wrong distance shows as parallax."""
@@ -72,22 +89,36 @@ def spread(
         height: even; of the lattice in the middle.
     """
     lattices = tuple(Lattice(height // 2 * fineness) for fineness in FINENESS)
-    errors = _errors(frames, distance, lattices)
+    errors, calm = _errors(frames, distance, lattices)
     cells = [_cells_of(lattice, lattices[0]) for lattice in lattices]
-    low, high = _LEAST_ERROR / FINENESS[-1] ** 2, 1.0
-    best = _chosen(cells, np.zeros(len(errors), int))
+    coarsest = np.where(calm, 0, 1)
+    if _count(_chosen(cells, coarsest)) <= budget:
+        return Samples(lattices, _fitting(cells, errors, coarsest, _WORTH, budget))
+    return Samples(lattices, _fitting(cells, errors, np.zeros_like(coarsest), _LEAST_WORTH, budget))
+
+
+def _fitting(
+    cells: list[np.ndarray], errors: Float[np.ndarray, "cell level"], coarsest: Int[np.ndarray, " cell"], low, budget
+) -> tuple[Int[np.ndarray, " chosen"], ...]:
+    """Of at most ``budget`` samples what brings most, at a price of ``low`` or more for each."""
+    best, price, high = _chosen(cells, coarsest), low, 1.0
     for _ in range(_TURNS):
-        price = np.sqrt(low * high)
-        found = _chosen(cells, _levels(errors, price))
-        if sum(map(len, found)) <= budget:
-            best, high = found, price
-        else:
+        found = _chosen(cells, np.maximum(_levels(errors, price), coarsest))
+        if _count(found) > budget:
             low = price
-    return Samples(lattices, best)
+        else:
+            best, high = found, price
+        if high <= low:
+            break
+        price = np.sqrt(low * high)
+    return best
 
 
-def _errors(frames: np.ndarray, distance: np.ndarray, lattices: tuple[Lattice, ...]) -> Float[np.ndarray, "cell level"]:
-    """Mean square error of each coarse cell and level, in the worst frame, with what lies around the cell."""
+def _errors(
+    frames: np.ndarray, distance: np.ndarray, lattices: tuple[Lattice, ...]
+) -> tuple[Float[np.ndarray, "cell level"], Bool[np.ndarray, " cell"]]:
+    """Mean square error of each coarse cell and level, in the worst frame, with what lies around the cell; and whether
+    nobody sees it at the coarse level, nowhere in or around the cell."""
     height = frames.shape[1]
     blurs = [_blur_px(lattice, height) for lattice in lattices]
     worst = np.zeros((len(lattices), height, 2 * height), np.float32)
@@ -100,7 +131,9 @@ def _errors(frames: np.ndarray, distance: np.ndarray, lattices: tuple[Lattice, .
             worst[level] = np.maximum(worst[level], of_colour + np.minimum(off, _MOST_CONTRAST) ** 2)
     around = max(1, round(height / lattices[0].height))
     over_cells = lattices[0].means_over(height, np.arange(len(lattices[0].rows)))
-    return np.stack([over_cells @ periodic.box(level, around).ravel() for level in worst], axis=1)
+    seen = periodic.dilate(periodic.box(worst[0], 1) > _UNSEEN, _CALM * around)
+    errors = np.stack([over_cells @ periodic.box(level, around).ravel() for level in worst], axis=1)
+    return errors, np.asarray(over_cells @ seen.ravel().astype(np.float32)) == 0
 
 
 def _spread_out(count: int) -> Int[np.ndarray, " frames"]:
@@ -133,6 +166,10 @@ def _cells_of(lattice: Lattice, coarse: Lattice) -> Int[np.ndarray, "places samp
 
 def _chosen(cells: list[np.ndarray], level: Int[np.ndarray, " cell"]) -> tuple[Int[np.ndarray, " chosen"], ...]:
     return tuple(np.flatnonzero((level[beside] == number).any(axis=0)) for number, beside in enumerate(cells))
+
+
+def _count(chosen: tuple[np.ndarray, ...]) -> int:
+    return sum(map(len, chosen))
 
 
 def uniform_height(budget: int, tallest: int) -> int:

@@ -8,27 +8,17 @@ from __future__ import annotations
 
 import numpy as np
 from jaxtyping import Bool, Float
-from scipy.spatial.transform import Rotation
 
 from ...bridge.gaussians import Gaussians, radiance_from_colour
 from ..depth.edges import link_slopes, steep_links
-from ..sphere.equirectangular import direction, with_border
+from ..sphere.equirectangular import with_border
 from ..sphere.lattice import Lattice
 from ..sphere.panorama import DepthVideo, PanoramaVideo
 from ..sphere.periodic import dilate
+from .flat import OPACITY, flat
 
 _SIGMA = 0.7
 """Standard deviation in units of the samples' spacing: neighbours together cover 99 %, evenly to within 2 %."""
-
-_OPACITY = 0.99
-"""As in 3DGS, never quite 1."""
-
-_THICKNESS = 0.05
-"""Of the smaller of a Gaussian's two extents."""
-
-DEEPEST = 0.2
-"""Of a Gaussian's distance, for one standard deviation along the line of sight: so that none reaches back to the
-viewer. Only level ground within a pixel or two of the horizon would be deeper."""
 
 
 class DirectLift:
@@ -74,7 +64,7 @@ class DirectLift:
 
     def _radiance(self, frame: int, chosen) -> np.ndarray:
         colour = self._lattice.means[chosen] @ self._frames[frame].reshape(-1, 3)
-        return radiance_from_colour(colour, _OPACITY)
+        return radiance_from_colour(colour, OPACITY)
 
 
 def _at(frames: np.ndarray, index: int) -> np.ndarray:
@@ -107,20 +97,9 @@ def surfels(
     slope_east, slope_north = slopes(distance, edges)
     chosen = np.ones(len(lattice.rows), bool) if chosen is None else chosen
     here, longitude, latitude = (of[chosen] for of in (lattice.nearest_pixels, lattice.longitude, lattice.latitude))
-    radius = distance.ravel()[here][:, None]
-    out = direction(longitude, latitude)
-    east = direction(longitude + np.pi / 2, 0.0)
-    north = direction(longitude, latitude + np.pi / 2)
-    step = radius * np.float32(_SIGMA * lattice.spacing)
-    steepest = np.float32(DEEPEST / (_SIGMA * lattice.spacing))
-    along_east = step * (east + slope_east.ravel()[here].clip(-steepest, steepest)[:, None] * out)
-    along_north = step * (north + slope_north.ravel()[here].clip(-steepest, steepest)[:, None] * out)
-    long, short = principal_axes(along_east, along_north)
-    length, breadth = np.linalg.norm(long, axis=1), np.linalg.norm(short, axis=1)
-    x, y = long / length[:, None], short / breadth[:, None]
-    rotation = quaternion(np.stack([x, y, np.cross(x, y)], axis=-1))
-    scale = np.stack([length, breadth, _THICKNESS * breadth], axis=-1)
-    return (radius * out).astype(np.float32), rotation.astype(np.float32), scale.astype(np.float32)
+    spacing = np.full(len(here), lattice.spacing)
+    slope = slope_east.ravel()[here], slope_north.ravel()[here]
+    return flat(longitude, latitude, spacing, distance.ravel()[here], *slope, _SIGMA)
 
 
 def slopes(
@@ -142,18 +121,3 @@ def slopes(
 
 def _smaller(one: np.ndarray, other: np.ndarray) -> np.ndarray:
     return np.where(np.abs(one) < np.abs(other), one, other)
-
-
-def principal_axes(
-    a: Float[np.ndarray, "count 3"], b: Float[np.ndarray, "count 3"]
-) -> tuple[Float[np.ndarray, "count 3"], Float[np.ndarray, "count 3"]]:
-    """Long and short half-axis of the ellipses {cos t · a + sin t · b} (conjugate half-diameters a, b)."""
-    aa, bb, ab = (a * a).sum(axis=1), (b * b).sum(axis=1), (a * b).sum(axis=1)
-    t = 0.5 * np.arctan2(2 * ab, aa - bb)[:, None]
-    return np.cos(t) * a + np.sin(t) * b, np.cos(t) * b - np.sin(t) * a
-
-
-def quaternion(rotation: Float[np.ndarray, "count 3 3"]) -> Float[np.ndarray, "count 4"]:
-    """Unit quaternions w, x, y, z of rotation matrices (columns: where the axes go)."""
-    xyzw = Rotation.from_matrix(rotation).as_quat()
-    return xyzw[:, [3, 0, 1, 2]]

@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from jaxtyping import Float
 
+from ..raster.cpu import covered
 from ..raster.rasterize import rasterize
 from ..raster.splats import Splats
 from .cover import Cover
@@ -17,8 +18,12 @@ from .cover import Cover
 LEAST_ALPHA = 0.98
 """A pixel that is covered less is a hole."""
 
+_THIN, _LESS = 0.95, 0.005
+"""Where even the origin shows pixels that are covered less than ``LEAST_ALPHA``, but all more than the first of these,
+the cover is thin all over, and a hole is what is covered less by the second."""
+
 STRETCHED = 4.0
-"""A splat is stretched if it is seen so many times as long as a splat that a panorama's pixel became."""
+"""A splat is stretched if it is seen so many times as long as from the origin, or as what a panorama's pixel became."""
 
 _STRETCHED_SHARE = 0.005
 """Of a picture; fewer stretched pixels are not noticed."""
@@ -70,13 +75,18 @@ def safe_radii(
     which trouble begins is halved; at each all six faces of a cube are looked at, as fine as the panorama was.
 
     Args:
-        frames: the splats of some frames; trouble in one of them counts.
+        frames: the splats of some frames, on the CPU, whose rasterizer draws splats as small as they are; trouble in
+            one of them counts.
         height: rows of the panorama that they were lifted from.
         report: hears of every look; may raise to stop.
     """
     cover = Cover.of(height)
     looks = int(np.ceil(np.log2(len(RADII_M) + 1)))
     total = len(DIRECTIONS) * looks
+    report(0, total)
+    at_origin = _least_alpha(frames, cover)
+    hole = min(LEAST_ALPHA, at_origin - _LESS) if at_origin > _THIN else LEAST_ALPHA
+    own = [_lengths(splats, np.zeros(3, np.float32), height).clamp(min=1) for splats in frames]
     found = []
     for number, direction in enumerate(DIRECTIONS):
         wall = min((_way_through(splats, direction) for splats in frames), default=np.inf)
@@ -88,7 +98,7 @@ def safe_radii(
             look += 1
             middle = (good + bad) // 2
             place = (direction * RADII_M[middle]).astype(np.float32)
-            if all(_is_sound(splats, place, cover, height) for splats in frames):
+            if all(_is_sound(*each, place, cover, height, hole) for each in zip(frames, own, strict=True)):
                 good = middle
             else:
                 bad = middle
@@ -110,15 +120,33 @@ def _way_through(splats: Splats, direction: Float[np.ndarray, " 3"]) -> float:
     return float(metres[meets].min()) if bool(meets.any()) else np.inf
 
 
-def _is_sound(splats: Splats, place: Float[np.ndarray, " 3"], cover: Cover, height: int) -> bool:
-    """Whether nothing is seen from ``place`` that should not be; face by face, until something is."""
-    marked = replace(splats, colour=_lengths(splats, place, height)[:, None].expand(-1, 3))
-    cameras = cover.cameras(place, splats.position.device)
+def _least_alpha(frames: list[Splats], cover: Cover) -> float:
+    """Of any pixel, from the origin."""
+    cameras = cover.cameras()
+    return min(float(covered(splats, cameras, "surfels", low_pass=False).min()) for splats in frames)
+
+
+def _is_sound(
+    splats: Splats,
+    own: Float[torch.Tensor, " n"],
+    place: Float[np.ndarray, " 3"],
+    cover: Cover,
+    height: int,
+    hole: float,
+) -> bool:
+    """Whether nothing is seen from ``place`` that should not be; face by face, until something is.
+
+    Args:
+        own: how long each splat looks from the origin, at least 1.
+        hole: alpha below which a pixel is one.
+    """
+    marked = replace(splats, colour=(_lengths(splats, place, height) / own)[:, None].expand(-1, 3))
+    cameras = cover.cameras(place)
     stretched = 0.0
     for face in range(len(cameras)):
         with torch.no_grad():
-            rendered = rasterize(marked, cameras[[face]], "surfels", low_pass=splats.position.is_cuda)
-        if float(rendered.alpha.min()) < LEAST_ALPHA:
+            rendered = rasterize(marked, cameras[[face]], "surfels", low_pass=False)
+        if float(rendered.alpha.min()) < hole:
             return False
         stretched += float((rendered.colour[..., 0] > STRETCHED).float().mean()) / len(cameras)
     return stretched <= _STRETCHED_SHARE

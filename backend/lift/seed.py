@@ -5,6 +5,7 @@ All frames have the same Gaussians in the same order. What does not change is id
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,29 +15,22 @@ from scipy import sparse
 
 from ...bridge.errors import CycloramaError
 from ...bridge.gaussians import Gaussians, radiance_from_colour
+from ...bridge.settings import FEWEST_GAUSSIANS
 from ..depth.edges import depth_edges
 from ..sphere import periodic
 from ..sphere.colour import srgb_from_linear
-from ..sphere.equirectangular import direction, latitudes, longitudes
+from ..sphere.equirectangular import latitudes, longitudes
 from ..sphere.lattice import Lattice
 from ..sphere.panorama import DepthVideo, PanoramaVideo
 from . import behind
-from .detail import Samples, spread, uniform_height
-from .direct import DEEPEST, principal_axes, quaternion, slopes
+from .detail import AUTOMATIC, Samples, spread, uniform_height
+from .direct import slopes
+from .flat import OPACITY, flat
 from .inpainting import Inpainter, OpenCVInpainter, painted_cells
 
 SIGMA = 0.75
 """Standard deviation in units of the samples' spacing: neighbours together cover 98 % everywhere, also as Blender draws
 them (cut at two standard deviations)."""
-
-OPACITY = 0.99
-"""As in 3DGS, never quite 1."""
-
-LEAST_BUDGET = 1000
-"""Gaussians; fewer cannot close the sphere finer than 6°."""
-
-_THICKNESS = 0.05
-"""Of the smaller of a Gaussian's two extents."""
 
 _HIDDEN_STEP = 1.5
 """Spacing of the second layer, in that of the panorama's lattice."""
@@ -44,9 +38,8 @@ _HIDDEN_STEP = 1.5
 _HIDDEN_SHARE = 0.3
 """Of a budget, for the second layer at most."""
 
-_BRIGHTEST_HIDDEN = 2.0
-"""Scene-linear, or what 95 % of the picture stay below: a lamp behind a wall would shine through the hundredth that the
-wall's Gaussians let pass."""
+_BRIGHTEST_HIDDEN = 1.0
+"""Scene-linear: a lamp behind a wall would shine through the hundredth or two that the wall's Gaussians let pass."""
 
 _STILL = 0.25 / 255
 """sRGB; what never changes by more is still."""
@@ -80,6 +73,7 @@ class Seeding:
             pixels has (width² / π), and the second layer.
         second_layer: whether the background goes on behind foreground edges.
         inpaint: paints the second layer.
+        before_each: is called between its steps; may raise to stop.
 
     Attributes:
         longitude, latitude: (n,) radians, where each lies as the viewer at the origin sees it.
@@ -100,23 +94,29 @@ class Seeding:
         budget: int = 0,
         second_layer: bool = True,
         inpaint: Inpainter | None = None,
+        before_each: Callable[[], None] = lambda: None,
     ):
         check(video, depth, budget)
+        before_each()
         self._frames, self._depth = video.frames, depth
         self._outlines: tuple[int, behind.Background, np.ndarray] | None = None
         self._maps: tuple[int, tuple[np.ndarray, ...]] | None = None
         self._height = video.frames.shape[1]
         layer = _Hidden.of(video, depth, budget, inpaint or OpenCVInpainter()) if second_layer else _Hidden.none()
+        before_each()
         samples = self._visible(budget - len(layer.radius) if budget else 0)
+        before_each()
         self._set_places(samples, layer)
         reshaped = _reshaped(depth.distance)
         self._colours = self._weights(samples, reshaped)
+        before_each()
         self._set_motion(video, reshaped)
+        before_each()
         self._hidden = layer
         self._still_colour = self._frame_colour(0, np.arange(self._count))
 
     def _visible(self, budget: int) -> Samples:
-        most = budget or len(Lattice(self._height).rows)
+        most = budget or int(AUTOMATIC * len(Lattice(self._height).rows))
         return spread(self._frames, self._depth.distance, uniform_height(most, self._height), most)
 
     def _set_places(self, samples: Samples, layer: _Hidden) -> None:
@@ -185,7 +185,7 @@ class Seeding:
         """Position (m, 3) in metres, rotation (m, 4) and scale (m, 3) of those chosen (slice, mask, indices)."""
         number = np.arange(len(self.hidden))[chosen]
         surface = self._surface(frame, number)
-        return flat(self.longitude[number], self.latitude[number], self.spacing[number], *surface)
+        return flat(self.longitude[number], self.latitude[number], self.spacing[number], *surface, SIGMA)
 
     def colour(self, frame: int, chosen: Any = slice(None)) -> Float[np.ndarray, "m 3"]:
         """Scene-linear Rec.709 of the chosen Gaussians: the mean of the pixels that each stands for.
@@ -273,41 +273,12 @@ def check(video: PanoramaVideo, depth: DepthVideo, budget: int = 0) -> None:
             f"{frame} at column {column}, row {row}; it has to be finite and above 0.",
             "Give the sky a finite distance, or estimate the distance anew.",
         )
-    if budget and budget < LEAST_BUDGET:
+    if budget and budget < FEWEST_GAUSSIANS:
         raise CycloramaError(
             "budget-too-small",
             f"A budget of {budget} Gaussians cannot cover a panorama.",
-            f"Allow at least {LEAST_BUDGET}, better {len(Lattice(size[0]).rows)} for this one, or 0 for automatic.",
+            f"Allow at least {FEWEST_GAUSSIANS}, better {len(Lattice(size[0]).rows)} for this one, or 0 for automatic.",
         )
-
-
-def flat(
-    longitude: Float[np.ndarray, " n"],
-    latitude: Float[np.ndarray, " n"],
-    spacing: Float[np.ndarray, " n"],
-    radius: Float[np.ndarray, " n"],
-    slope_east: Float[np.ndarray, " n"],
-    slope_north: Float[np.ndarray, " n"],
-) -> tuple[Float[np.ndarray, "n 3"], Float[np.ndarray, "n 4"], Float[np.ndarray, "n 3"]]:
-    """Position, rotation and scale of flat Gaussians, each the image of a round spot on the sphere, ``spacing`` wide,
-    on the tangent plane of a surface ``radius`` metres away.
-
-    Args:
-        longitude, latitude, spacing: radians.
-        slope_east, slope_north: d(log distance) per radian of arc.
-    """
-    out = direction(longitude, latitude)
-    east, north = direction(longitude + np.pi / 2, 0.0), direction(longitude, latitude + np.pi / 2)
-    step = (radius * SIGMA * spacing)[:, None]
-    steepest = DEEPEST / (SIGMA * spacing)
-    slope_east, slope_north = (slope.clip(-steepest, steepest) for slope in (slope_east, slope_north))
-    along_east, along_north = step * (east + slope_east[:, None] * out), step * (north + slope_north[:, None] * out)
-    long, short = principal_axes(along_east, along_north)
-    length, breadth = np.linalg.norm(long, axis=1), np.linalg.norm(short, axis=1)
-    x, y = long / length[:, None], short / breadth[:, None]
-    rotation = quaternion(np.stack([x, y, np.cross(x, y)], axis=-1)) if len(x) else np.empty((0, 4))
-    scale = np.stack([length, breadth, _THICKNESS * breadth], axis=-1)
-    return (radius[:, None] * out).astype(np.float32), rotation.astype(np.float32), scale.astype(np.float32)
 
 
 @dataclass(frozen=True)
@@ -344,20 +315,19 @@ def _parts(depth: DepthVideo, distance, edges, picture, lattice: Lattice, inpain
     parts = []
     background = behind.background_of(distance, edges)
     picture = background.cleaned(picture)
-    brightest = max(_BRIGHTEST_HIDDEN, float(np.percentile(picture, 95)))
     for number, layer in enumerate(behind.layers(background, distance, picture, lattice)):
-        colour = np.minimum(layer.colour, brightest)
+        colour = np.minimum(layer.colour, _BRIGHTEST_HIDDEN)
         if not number:
             dimmed, guard_colour = _dimmed(picture), _dimmed(layer.guard_colour)
             painted = painted_cells(dimmed, lattice, layer.cells, layer.guard, guard_colour, inpaint)
-            painted = np.minimum(painted, _dimmed(brightest))
+            painted = np.minimum(painted, _dimmed(_BRIGHTEST_HIDDEN))
             colour = painted / (1 - painted)
         parts.append((layer.cells, layer.radius, layer.slope_east, layer.slope_north, colour))
     uncovered = _uncovered(depth.distance, distance, lattice)
     if len(uncovered):
         row, column = behind.nearest(lattice.longitude[uncovered], lattice.latitude[uncovered], len(distance))
         east, north = (part[row, column] for part in slopes(distance, edges))
-        colour = lattice.means_over(len(distance), uncovered) @ picture.reshape(-1, 3)
+        colour = lattice.means_over(len(distance), uncovered) @ np.minimum(picture, _BRIGHTEST_HIDDEN).reshape(-1, 3)
         parts.append((uncovered, distance[row, column] * 1.005, east, north, colour))
     if not parts:
         return _Hidden.none()

@@ -16,10 +16,11 @@ from ..keepsake import Keepsake
 from ..models.memory import Budget
 from ..raster.splats import Splats
 from ..sphere.panorama import PanoramaVideo
-from .colours import solved
-from .compositing import JointCompositing, RepeatedCompositing, SparseCompositing, compositing
+from .colours import Values, solved
+from .compositing import Compositing, JointCompositing, RepeatedCompositing, SparseCompositing, compositing
 from .cover import Cover, gathered, preview
-from .seed import OPACITY, Seeding
+from .flat import OPACITY
+from .seed import Seeding
 from .settings import FitSettings
 
 _KEY_FRAMES = 4
@@ -63,6 +64,7 @@ class SolvedFit:
         self._cover = Cover.of(video.frames.shape[1])
         self._steps = (1 + len(video.frames) * bool(len(self._moving))) * settings.solver_iterations
         self._part: _Part | None = None
+        self._done = 0
         self.moving_count = len(self._moving)
         self.notes: tuple[str, ...] = ()
         self._still_colours = self._kept_or("static", self._solve_still)
@@ -109,28 +111,41 @@ class SolvedFit:
         return colours[: len(self._still)]
 
     def _solve_frame(self, index: int) -> Colours:
+        self._done = (1 + index) * self._settings.solver_iterations
         if self._part is None or self._seeding.reshaped:
             self._part = _Part.of(self._compositing(index), self._still_colours, self.moving_count)
         part = self._part
         seen = gathered(self._cover.pictures(self._video.frames[index]))
         target = (seen * part.whole_alpha[:, None] - part.by_still)[part.rays]
         start = self._seeding.colour(index, self._moving)
-        colours = self._solved(part.of_moving, target, start, 1 + index)
+        colours = self._solved(part.of_moving, target, start, 1 + index, part.by_still[part.rays])
         picture = part.by_still.copy()
         picture[part.rays] += part.of_moving.pictures(colours)
         self._show_pictures(picture)
         return colours
 
-    def _solved(self, maps, target, start: Colours, fits_before: int) -> Colours:
-        steps = iter(range(fits_before * self._settings.solver_iterations, self._steps + 1))
+    def _solved(
+        self, maps: Compositing, target: Values, start: Colours, fits_before: int, besides: Values | float = 0.0
+    ) -> Colours:
+        self._done = fits_before * self._settings.solver_iterations - 1
+
+        def before_each() -> None:
+            self._done += 1
+            self._tell()
+
         return solved(
             maps,
             target,
             start,
             hold=self._settings.hold,
             iterations=self._settings.solver_iterations,
-            before_each=lambda: self._report(next(steps), self._steps),
+            besides=besides,
+            before_each=before_each,
         )
+
+    def _tell(self) -> None:
+        """How far it is; may raise to stop."""
+        self._report(self._done, self._steps)
 
     def _key_frames(self) -> list[int]:
         count = len(self._video.frames)
@@ -142,7 +157,7 @@ class SolvedFit:
         available = max(round(self._budget.left() * _SHARE_OF_BUDGET), 0)
         device = torch.device("cpu") if self._settings.mode == "tents" else self._budget.device
         cameras = self._cover.cameras(device=device)
-        return compositing(Splats.of(gaussians, device), cameras, self._settings.mode, available)
+        return compositing(Splats.of(gaussians, device), cameras, self._settings.mode, available, self._tell)
 
     def _gaussians(self, frame: int, chosen: Index, colours: Colours) -> Gaussians:
         return Gaussians(*self._seeding.geometry(frame, chosen), radiance_from_colour(colours, OPACITY))

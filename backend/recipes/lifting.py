@@ -124,7 +124,8 @@ def _fitted(video: PanoramaVideo, depth: DepthVideo, settings: PanoramaTo4D, rep
         models = (*models, Model(id=paints.name, licence=paints.licence))
         fingerprints.append(paints.fingerprint)
     report("lift", 0, 1)
-    seeding = Seeding(video, depth, budget=settings.gaussians, inpaint=paints)
+    seeding = Seeding(video, depth, budget=settings.gaussians, inpaint=paints, before_each=lambda: report("lift", 0, 1))
+    del paints  # a network's memory is wanted back
     densify = None if settings.densify == "usual" else settings.densify
     lift, safe = fit(
         video,
@@ -170,12 +171,10 @@ def safe_radii(shown: Sequence[Gaussians], height: int, report: Report) -> SafeR
         shown: the Gaussians of some frames.
         height: rows of the panorama they were lifted from.
     """
-    import torch  # only here: it takes seconds to load
 
     from ..lift.safe_radius import safe_radii as looked_around
     from ..raster.splats import Splats
 
     report("look around", 0, 1)
-    device = "cuda" if torch.cuda.is_available() else "cpu"
-    frames = [Splats.of(gaussians, device) for gaussians in shown]
+    frames = [Splats.of(gaussians) for gaussians in shown]
     return looked_around(frames, height, lambda done, total: report("look around", done, total))

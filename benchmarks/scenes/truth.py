@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
+import cv2
 import numpy as np
 from jaxtyping import Bool, Float
 
@@ -77,6 +78,29 @@ def read(folder: Path, frames: int | None = None) -> Truth:
         frame_rate=about["fps"],
         offsets=_views(folder / "offset"),
         grid=_views(folder / "grid") if (folder / "grid" / "positions.json").exists() else (),
+    )
+
+
+def reduced(truth: Truth, width: int) -> Truth:
+    """The same scene with fewer pixels: colours are means; distances, which have none at an edge, those of a pixel."""
+    size = width, width // 2
+
+    def colour(picture: np.ndarray) -> np.ndarray:
+        return cv2.resize(picture, size, interpolation=cv2.INTER_AREA)
+
+    def of_pixel(values: np.ndarray) -> np.ndarray:
+        return cv2.resize(values, size, interpolation=cv2.INTER_NEAREST)
+
+    def view(aside: OffsetView) -> OffsetView:
+        return OffsetView(aside.position, colour(aside.colour), of_pixel(aside.distance))
+
+    return replace(
+        truth,
+        colour=np.stack([colour(frame) for frame in truth.colour]),
+        distance=np.stack([of_pixel(frame) for frame in truth.distance]),
+        still=colour(truth.still.astype(np.float32)) > 0.999,
+        offsets=tuple(view(one) for one in truth.offsets),
+        grid=tuple(view(one) for one in truth.grid),
     )
 
 

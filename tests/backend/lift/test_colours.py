@@ -7,7 +7,8 @@ import torch
 from cyclorama.backend.lift.colours import slope, solved
 from cyclorama.backend.lift.compositing import compositing
 from cyclorama.backend.lift.cover import Cover
-from cyclorama.backend.lift.seed import flat
+from cyclorama.backend.lift.flat import flat
+from cyclorama.backend.lift.seed import SIGMA
 from cyclorama.backend.raster.splats import Splats
 from cyclorama.backend.sphere.lattice import Lattice
 from cyclorama.bridge.errors import Cancelled
@@ -22,7 +23,7 @@ def sphere(height: int = 16, size: float = 1.0) -> Splats:
     count = len(longitude)
     spacing = np.full(count, lattice.spacing, np.float32)
     level = np.zeros(count, np.float32)
-    geometry = flat(longitude, latitude, spacing, np.full(count, 5, np.float32), level, level)
+    geometry = flat(longitude, latitude, spacing, np.full(count, 5, np.float32), level, level, SIGMA)
     position, rotation, scale = (torch.from_numpy(np.ascontiguousarray(each, np.float32)) for each in geometry)
     return Splats(position, rotation, scale * size, torch.full((count,), 0.99), torch.zeros(count, 3))
 

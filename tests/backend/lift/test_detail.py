@@ -54,6 +54,31 @@ def test_texture_gets_what_smooth_regions_leave():
     assert density(samples, inside=True) > 3 and density(samples, inside=False) < 0.3
 
 
+def faint(contrast: float) -> np.ndarray:
+    """Around the centre strong texture, elsewhere fine gravel: so much contrast, in 1/255 of linear grey."""
+    gravel = np.random.default_rng(1).uniform(-contrast / 255, contrast / 255, (1, HEIGHT, 2 * HEIGHT, 1))
+    return np.where(within(0.7)[None, ..., None], textured(), grey() + gravel).astype(np.float32)
+
+
+def test_faint_texture_that_shows_is_not_traded_for_strong():
+    samples = spread(faint(5.0), FLAT, HEIGHT, int(1.25 * BASE))
+    assert density(samples, inside=False) > 0.95 and density(samples, inside=True) > 1.5
+
+
+def test_noise_that_nobody_sees_leaves_calm_ground_coarse():
+    assert density(spread(faint(0.3), FLAT, HEIGHT, BASE), inside=False) < 0.3
+
+
+def test_a_budget_too_small_for_the_panorama_trades_faint_texture_for_strong():
+    samples = spread(faint(5.0), FLAT, HEIGHT, int(0.8 * BASE))
+    assert density(samples, inside=False) < 0.6 and density(samples, inside=True) > 3
+
+
+def test_gravel_that_is_hardly_seen_is_not_worth_more_than_the_panoramas_own_lattice():
+    gravel = np.where(within(0.7)[None, ..., None], grey(), faint(1.2))
+    assert 0.8 * BASE < len(spread(gravel, FLAT, HEIGHT, 4 * BASE)) < 1.02 * BASE
+
+
 def test_texture_in_any_frame_counts():
     frames = np.concatenate([grey(2), textured(), grey(2)])
     assert density(spread(frames, FLAT, HEIGHT, BASE), inside=True) > 3

@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 
 from cyclorama.backend.depth.edges import depth_edges
-from cyclorama.backend.lift import direct
-from cyclorama.backend.lift.direct import DirectLift, principal_axes, quaternion, slopes
+from cyclorama.backend.lift import direct, flat
+from cyclorama.backend.lift.direct import DirectLift, slopes
+from cyclorama.backend.lift.flat import principal_axes, quaternion
 from cyclorama.backend.sphere.equirectangular import direction, directions, latitudes, longitudes
 from cyclorama.backend.sphere.lattice import Lattice
 from cyclorama.backend.sphere.panorama import DepthVideo, PanoramaVideo
@@ -111,7 +112,7 @@ def test_on_a_ball_all_are_round_and_of_one_size():
     scale = surfels(ball(), lattice)[2]
     size = direct._SIGMA * lattice.spacing * 5
     np.testing.assert_allclose(scale[:, :2], size, rtol=1e-4)
-    np.testing.assert_allclose(scale[:, 2], direct._THICKNESS * size, rtol=1e-4)
+    np.testing.assert_allclose(scale[:, 2], flat.THICKNESS * size, rtol=1e-4)
 
 
 def test_on_level_ground_all_lie_flat_at_eye_height():

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 import torch
 
-from cyclorama.backend.lift.direct import quaternion
+from cyclorama.backend.lift.flat import flat, quaternion
 from cyclorama.backend.lift.safe_radius import DIRECTIONS, LEAST_ALPHA, RADII_M, SafeRadii, safe_radii
-from cyclorama.backend.lift.seed import Seeding, flat
+from cyclorama.backend.lift.seed import SIGMA, Seeding
 from cyclorama.backend.raster.rasterize import rasterize
 from cyclorama.backend.raster.splats import Cameras, Splats
 from cyclorama.backend.sphere.equirectangular import directions
@@ -26,7 +26,9 @@ def sphere(radius: float, height: int = HEIGHT) -> Splats:
     lattice = Lattice(height)
     count = len(lattice.longitude)
     spacing, level = np.full(count, lattice.spacing, np.float32), np.zeros(count, np.float32)
-    geometry = flat(lattice.longitude, lattice.latitude, spacing, np.full(count, radius, np.float32), level, level)
+    geometry = flat(
+        lattice.longitude, lattice.latitude, spacing, np.full(count, radius, np.float32), level, level, SIGMA
+    )
     position, rotation, scale = (torch.from_numpy(np.ascontiguousarray(each, np.float32)) for each in geometry)
     return Splats(position, rotation, scale, torch.full((count,), 0.99), torch.full((count, 3), 0.5))
 

