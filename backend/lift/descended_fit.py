@@ -13,7 +13,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from ...bridge.gaussians import COLUMNS, Gaussians
+from ...bridge.gaussians import COLUMNS, Gaussians, joined
 from ..keepsake import Keepsake
 from ..models.memory import Budget
 from ..raster.splats import Splats
@@ -110,25 +110,28 @@ class DescendedFit:
     def _fit_still(self) -> Gaussians:
         """Against all frames, drawn by chance; where something moves, nothing is asked of it.
 
-        Right up to there: Gaussians of which nothing is asked would stay as transparent as densification makes all.
+        Right up to there: Gaussians of which nothing is asked would stay as transparent as densification makes all. The
+        second layer stays as it was seeded: from the origin nothing is seen of it.
         """
-        still = ~self._seeding.moves
-        if not still.any():
-            return _nothing()
-        parameters = self._parameters(Splats.of(self._seeding.gaussians(0)[still], self._device))
+        moves, hidden = self._seeding.moves, self._seeding.hidden
+        fitted = ~moves & ~hidden
+        if not fitted.any():
+            return self._seeding.gaussians(0)[~moves]
+        parameters = self._parameters(Splats.of(self._seeding.gaussians(0)[fitted], self._device))
         frames = range(len(self._video.frames)) if self._seeded else [0]
         aims = dict.fromkeys(frames, self._aims(0, ~self._moves))  # what stands still looks the same in all of them
-        moving: dict[int, Splats] = {}
+        others: dict[int, Splats] = {}
 
         def at(frame: int) -> Splats:
-            if frame not in moving:
-                moving[frame] = Splats.of(self._seeding.gaussians(frame)[~still], self._device)
-            return moving[frame]
+            if frame not in others:
+                others[frame] = Splats.of(self._seeding.gaussians(frame)[~fitted], self._device)
+            return others[frame]
 
-        densifier = Densifier(self._densification(), parameters, max(self._most - self._seeded, len(parameters)))
-        self._descend(parameters, aims, 0, densifier=densifier, fixed=at if self._seeded else None)
+        most = self._most - int(np.count_nonzero(~fitted))
+        densifier = Densifier(self._densification(), parameters, max(most, len(parameters)))
+        self._descend(parameters, aims, 0, densifier=densifier, fixed=None if fitted.all() else at)
         parameters.fixed = parameters.fixed[:0]
-        return parameters.splats().gaussians()
+        return joined(parameters.splats().gaussians(), self._seeding.gaussians(0)[hidden & ~moves])
 
     def _fit_first(self) -> Gaussians:
         moving = Splats.of(self._seeding.gaussians(0)[self._seeding.moves], self._device)

@@ -69,8 +69,8 @@ class Seeding:
     Args:
         video: scene-linear Rec.709.
         depth: of the same size; one frame for all, or as many as the video has.
-        budget: Gaussians at most, the second layer included; 0: about as many as a uniform lattice of the panorama's
-            pixels has (width² / π), and the second layer.
+        budget: Gaussians at most, the second layer included; 0: at most a quarter more than a uniform lattice of the
+            panorama's pixels has (width² / π), and the second layer.
         second_layer: whether the background goes on behind foreground edges.
         inpaint: paints the second layer.
         before_each: is called between its steps; may raise to stop.

@@ -20,6 +20,12 @@ if TYPE_CHECKING:
     from ..lift.safe_radius import SafeRadii
 
 
+_OTHER_RENDERERS = (
+    "The papers' ways fit Gaussians for renderers of Gaussians. Blender up to 5.2 draws flat splats, in another order, "
+    "and shows them softer; the lift 'fast' is fitted for it."
+)
+
+
 class Lift(Protocol):
     """A lifted video; frames are asked for in their order.
 
@@ -48,18 +54,21 @@ class Lifting:
 
     Attributes:
         models: whose weights take part.
+        said: more notes.
         safe: to be called when all of it is kept elsewhere: what would let the lift go on is then removed.
         before_frame: to be called before each frame is asked for, with its number; may raise to stop.
     """
 
     lift: Lift
     models: tuple[Model, ...] = ()
+    said: tuple[str, ...] = ()
     safe: Callable[[], None] = field(default=lambda: None)
     before_frame: Callable[[int], None] = field(default=lambda index: None)
 
     def notes(self) -> Iterator[str]:
         """For the artist, a sentence each."""
         yield from self.lift.notes
+        yield from self.said
         yield from licence_notes(self.models)
 
 
@@ -140,7 +149,8 @@ def _fitted(video: PanoramaVideo, depth: DepthVideo, settings: PanoramaTo4D, rep
         report=lambda done, total: report("lift", done, total + 1),
         show=show,
     )
-    return Lifting(lift, models, safe)
+    said = (_OTHER_RENDERERS,) if settings.lift in BY_DESCENT else ()
+    return Lifting(lift, models, said, safe)
 
 
 def _networks(settings: PanoramaTo4D, device, fetched: Callable[[int, int], None]):

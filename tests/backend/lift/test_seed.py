@@ -106,9 +106,9 @@ def test_each_has_the_mean_colour_of_what_it_stands_for():
 # How many
 
 
-def test_automatically_there_are_at_most_as_many_as_pixels_of_the_equator_would_give():
+def test_automatically_there_are_about_as_many_as_pixels_of_the_equator_would_give():
     seeding = Seeding(still(noise()), depth_of(furnished()))
-    assert 0.8 * WIDTH**2 / np.pi < (~seeding.hidden).sum() <= len(Lattice(HEIGHT).rows)
+    assert 0.8 * WIDTH**2 / np.pi < (~seeding.hidden).sum() <= 1.25 * len(Lattice(HEIGHT).rows)
     assert 0.01 < seeding.hidden.mean() < 0.4
 
 
