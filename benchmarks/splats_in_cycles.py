@@ -35,7 +35,7 @@ def main(panorama: Path) -> None:
 
     with tempfile.TemporaryDirectory() as folder:
         package = Path(folder) / "scene.cyclorama"
-        panorama_to_4d(panorama, package, PanoramaTo4D(frames=1))
+        panorama_to_4d(panorama, package, PanoramaTo4D(frames=1, lift="direct"))
         blender = Path(__file__).resolve().parent.parent / ".venv-blender" / "bin" / "python"
         subprocess.run([blender, __file__, "--render", folder], check=True, stdout=subprocess.DEVNULL)
         seconds = json.loads((Path(folder) / "seconds.json").read_text())

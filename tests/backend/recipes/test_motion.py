@@ -32,7 +32,13 @@ from ...tiny_wan import make as make_wan
 HEIGHT, WIDTH = 128, 256
 CLOUD = Box(40, 25, 50, 30)
 QUICK = PanoramaTo4D(
-    animator="panoramic", model="tiny", frames=1, steps=2, spherical_steps=1, regions=(Region(box=CLOUD),)
+    animator="panoramic",
+    model="tiny",
+    frames=1,
+    steps=2,
+    spherical_steps=1,
+    regions=(Region(box=CLOUD),),
+    lift="direct",
 )
 
 
