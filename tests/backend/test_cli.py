@@ -201,7 +201,7 @@ def spoiled(name: str, panorama: Path, picture) -> tuple[list[object], str]:
         "NaN fps": ([panorama, "--fps", "nan"], "'fps'"),
         "depth file nobody reads": ([panorama, "--depth-file", "d.exr"], "the estimator is 'skyline'"),
         "iterations nobody reads": ([panorama, "--iterations", 5], "the lift 'fast' does not read it"),
-        "too few Gaussians": ([panorama, "--frames", 1, "--gaussians", 500], "A budget of 500 Gaussians"),
+        "too few Gaussians": ([panorama, "--frames", 1, "--gaussians", 500], "500 Gaussians cannot close a panorama"),
         "depth file missing": (
             [panorama, "--estimator", "file", "--depth-file", folder / "no.exr"],
             "no.exr",

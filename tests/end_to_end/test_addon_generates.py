@@ -73,7 +73,7 @@ def checkpoint(tmp_path_factory):
 
 @pytest.mark.parametrize("environment", BLENDERS)
 def test_from_the_click_to_the_scene_on_the_timeline(environment, tmp_path):
-    result = generated(environment, tmp_path, width=128, frames=2)
+    result = generated(environment, tmp_path, width=128, frames=2, strength=8.0)
 
     assert Path(result["package"]) == tmp_path / "scenes" / "sunset.cyclorama"
     assert (tmp_path / "scenes" / "sunset.cyclorama" / "scene.json").is_file()
