@@ -110,6 +110,7 @@ def _fresh_scene(path: Path, frames: int) -> bpy.types.Scene:
 def _generate(scene: bpy.types.Scene, panorama: str, steps: Steps) -> link.Job:
     scene.cyclorama.panorama = panorama
     scene.cyclorama.frames = scene.frame_end
+    scene.cyclorama.lift = "direct"  # in seconds, and at this size as good to the eye; fitting is for what is to last
     with steps.step("start the backend"):
         link.start_backend()
         _until(lambda: link.backend_state() != "starting", 60)
