@@ -50,9 +50,6 @@ _STILL_PARALLAX = 0.1
 _ONE_SURFACE = np.radians(3.5)
 """Of parallax at ``behind.REACH``; pixels that are farther apart in depth lend each other no colour."""
 
-_SOFT_PX = 4
-"""Pixels over which motion may be faded out towards what is still."""
-
 
 @dataclass(frozen=True)
 class _Surface:
@@ -79,9 +76,8 @@ class Seeding:
         longitude, latitude: (n,) radians, where each lies as the viewer at the origin sees it.
         spacing: (n,) radians of arc to its neighbours; its standard deviation is ``SIGMA`` of it, before it is tilted.
         hidden: (n,) of the second layer; all of these are still.
-        moves: (n,) whether anything of it changes over time.
+        moves: (n,) whether anything of it changes visibly over time: as motion fades out, so it ends, without a border.
         reshaped: whether places, orientations or sizes of some do.
-        softness: (n,) 0..1: 0 where still, 1 well inside of what moves; to fade motion out without a visible border.
 
     Raises ``CycloramaError``: "sizes-differ", "frames-differ", "distance-not-usable", "budget-too-small".
     """
@@ -157,14 +153,8 @@ class Seeding:
         moves = reshaped[row, column]
         self.reshaped = bool(moves.any())
         moves |= self._recoloured(video.moves)
-        changes = np.zeros(reshaped.shape, bool)
-        changes[row[moves], column[moves]] = True
-        changes = periodic.dilate(changes, 1) if changes.any() else changes  # fine samples leave pixels out, coarse too
-        inside = periodic.distance_inside(changes, _SOFT_PX) / _SOFT_PX
         self.moves = np.zeros(len(self.hidden), bool)
         self.moves[visible] = moves
-        self.softness = np.zeros(len(self.hidden), np.float32)
-        self.softness[visible] = np.where(moves, inside[row, column], 0)
         self._reshapes = np.zeros(len(self.hidden), bool)
         self._reshapes[visible] = reshaped[row, column]
 

@@ -240,15 +240,6 @@ def test_behind_what_passes_lies_what_other_frames_show_there(ball):
     np.testing.assert_allclose(ball.colour(2, behind_it), np.broadcast_to([0, 0, 0.7], position.shape), atol=0.01)
 
 
-def test_motion_is_soft_at_its_border(ball):
-    assert (ball.softness[~ball.moves] == 0).all() and ball.softness.max() == 1
-    assert (ball.softness[ball.moves] > 0).all()
-    middle = direction(ball.longitude, ball.latitude) @ direction(2.5, 0.5) > np.cos(0.05)
-    assert ball.softness[middle].min() > 0.9
-    at_border = ball.moves & (ball.softness < 0.6)
-    assert at_border.any()
-
-
 def test_a_change_that_nobody_sees_is_none():
     frames = np.repeat(grey()[None], 2, axis=0)
     frames[1] *= 1.0005
