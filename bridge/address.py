@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import uuid
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,12 +12,17 @@ from typing import TypeVar
 import msgspec
 import platformdirs
 import zmq
+from zmq.utils import z85
 
 from .errors import CycloramaError
 
 ADDRESS_FILE = "address.json"
 KEYS_FILE = "keys.json"
 FOLDER_VARIABLE = "CYCLORAMA_FOLDER"
+GUEST = r"[A-Za-z0-9_-]{1,32}"
+"""What a guest may be called."""
+
+_MAX_INVITATION_BYTES = 4096
 
 
 def backend_folder(folder: Path | str | None = None) -> Path:
@@ -48,22 +54,32 @@ class Keys:
         """The keys in ``folder``, made at the first start. Raises CycloramaError when the file is damaged."""
         path = folder / KEYS_FILE
         if path.exists():
-            return _read(path, cls, "Delete it and start the backend again: it then makes new ones.")
+            return read_private(path, cls, "Delete it and start the backend again: it then makes new ones.")
         pairs = (*zmq.curve_keypair(), *zmq.curve_keypair())
         keys = cls(*(key.decode("ascii") for key in pairs))
-        _write(path, keys)
+        write_private(path, keys)
         return keys
 
 
 @dataclass(frozen=True)
 class Address:
-    """How a client on the same machine reaches the backend that runs now; ``instance`` differs at every start."""
+    """How a client reaches a backend, and the keys that let it in.
+
+    On the backend's own computer ``instance`` differs at every start. With an invitation it is "", and ``guest`` is
+    the name that was invited.
+    """
 
     endpoint: str
     server_public: str
     client_public: str
     client_secret: str
-    instance: str
+    instance: str = ""
+    guest: str = ""
+
+    @property
+    def remote(self) -> bool:
+        """Whether the backend shares no disk with us."""
+        return bool(self.guest)
 
     @classmethod
     def of(cls, endpoint: str, keys: Keys) -> Address:
@@ -78,11 +94,31 @@ class Address:
             raise CycloramaError(
                 "backend-not-running", f"No backend runs in {folder}.", "Start one with: cyclorama serve"
             )
-        return _read(path, cls, "Start the backend again.")
+        return read_private(path, cls, "Start the backend again.")
+
+    @classmethod
+    def from_invitation(cls, path: Path | str) -> Address:
+        """The address in the file that ``cyclorama keys invite`` wrote.
+
+        Raises:
+            CycloramaError: ``invitation-missing``, ``invitation-unreadable``.
+        """
+        path = Path(path)
+        ask = "Ask whoever runs the backend for a new one: cyclorama keys invite."
+        if not path.is_file():
+            raise CycloramaError("invitation-missing", f"There is no invitation {path}.", "Choose the file again.")
+        try:
+            invitation = msgspec.json.decode(_read_short(path), type=cls)
+        except (OSError, UnicodeDecodeError, msgspec.DecodeError, RecursionError) as error:
+            raise CycloramaError("invitation-unreadable", f"{path} is no invitation: {error}.", ask) from error
+        fault = _fault(invitation)
+        if fault:
+            raise CycloramaError("invitation-unreadable", f"{path} is no invitation: {fault}.", ask)
+        return invitation
 
     def save(self, folder: Path) -> None:
         """Write it whole, readable by this user only."""
-        _write(folder / ADDRESS_FILE, self)
+        write_private(folder / ADDRESS_FILE, self)
 
     @staticmethod
     def remove(folder: Path) -> None:
@@ -90,19 +126,51 @@ class Address:
         (folder / ADDRESS_FILE).unlink(missing_ok=True)
 
 
-_File = TypeVar("_File", Keys, Address)
+def _read_short(path: Path) -> bytes:
+    with path.open("rb") as file:
+        content = file.read(_MAX_INVITATION_BYTES + 1)
+    if len(content) > _MAX_INVITATION_BYTES:
+        raise msgspec.DecodeError("it is too long")
+    return content
 
 
-def _read(path: Path, kind: type[_File], hint: str) -> _File:
+def _fault(invitation: Address) -> str:
+    if not re.fullmatch(GUEST, invitation.guest):
+        return "it invites nobody"
+    if not re.fullmatch(r"tcp://(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+):[0-9]{1,5}", invitation.endpoint):
+        return f"{invitation.endpoint!r} is no address"
+    for key in (invitation.server_public, invitation.client_public, invitation.client_secret):
+        if not is_key(key):
+            return "a key in it is damaged"
+    return ""
+
+
+def is_key(text: str) -> bool:
+    """Whether it looks like a CURVE key: 32 bytes as Z85 text."""
+    try:
+        return len(z85.decode(text.encode("ascii"))) == 32 if len(text) == 40 else False
+    except (ValueError, KeyError, UnicodeEncodeError):
+        return False
+
+
+_File = TypeVar("_File")
+
+
+def read_private(path: Path, kind: type[_File], hint: str) -> _File:
+    """What ``write_private`` wrote. Raises CycloramaError ``address-unreadable``."""
     try:
         return msgspec.json.decode(path.read_bytes(), type=kind)
-    except (OSError, UnicodeDecodeError, msgspec.DecodeError) as error:
+    except (OSError, UnicodeDecodeError, msgspec.DecodeError, RecursionError) as error:
         raise CycloramaError("address-unreadable", f"{path} cannot be read: {error}.", hint) from error
 
 
-def _write(path: Path, content: Keys | Address) -> None:
-    """Replace ``path`` in one step by a file that only this user can read."""
-    partial = path.with_suffix(".partial")
+def write_private(path: Path, content: object) -> None:
+    """Replace ``path`` in one step by a JSON file that only this user can read.
+
+    Raises:
+        CycloramaError: ``folder-not-usable``.
+    """
+    partial = path.with_name(f"{path.name}.partial")
     try:
         partial.unlink(missing_ok=True)
         descriptor = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)

@@ -22,6 +22,7 @@ State = Literal["connecting", "connected", "lost"]
 
 PING_SECONDS = 1.0
 _BACK_OFF_SECONDS = (0.1, 1.0)  # the first pause before a new attempt, and the longest
+_FAREWELL_MS = 200  # so long ``close`` may take to say goodbye to a backend that does not listen
 _HELLO = "hello"  # the ``request`` of our Hello, by which its answer is known
 
 
@@ -34,29 +35,39 @@ class Client:
 
     Args:
         folder: the backend's folder; None: see ``backend_folder``.
+        address: of a backend on another computer (``Address.from_invitation``); then no folder is looked at.
         name: who is asking, for the backend's log ("Blender 5.2").
         silence: seconds without an answer after which the backend counts as lost.
     """
 
-    def __init__(self, folder: Path | None = None, *, name: str = "", silence: float = 5.0):
+    def __init__(
+        self, folder: Path | None = None, *, address: Address | None = None, name: str = "", silence: float = 5.0
+    ):
         self.state: State = "connecting"
         self.welcome: messages.Welcome | None = None
         """The last introduction of the backend; kept while it is lost."""
         self.trouble: CycloramaError | None = None
         """Why there is no connection; None when there is one or it is too early to say."""
         self._folder = backend_folder(folder)
+        self._fixed = address
         self._name = name
         self._silence = silence
         self._identity = b"c" + uuid.uuid4().bytes  # events find us again after a reconnection
         self._outbox: deque[bytes] = deque()
         self._inbox: deque[messages.Reply | messages.Event] = deque()
         self._waiting: dict[str, queue.SimpleQueue[messages.Reply | messages.Event]] = {}
+        self._unanswered: dict[str, bytes] = {}  # header by ``request``, of those waited for that are safe to repeat
         self._lock = threading.Lock()  # of _inbox
         self._closing = threading.Event()
         self._context = zmq.Context()
         self._bell = Bell(self._context)
         self._thread = threading.Thread(target=self._run, name="cyclorama-client", daemon=True)
         self._thread.start()
+
+    @property
+    def remote(self) -> bool:
+        """Whether the backend shares no disk with us: files then travel by ``transfer``."""
+        return self._fixed is not None and self._fixed.remote
 
     def __enter__(self) -> Client:
         return self
@@ -91,21 +102,20 @@ class Client:
             CycloramaError: what the backend refused with; after ``timeout`` seconds why there is no connection, or
                 ``backend-silent``.
         """
+        return self.ask(message).wait(timeout)
+
+    def ask(self, message: messages.Request) -> Answer:
+        """Ask, and wait for the answer later: several questions may be on their way. ``wait`` for every answer.
+
+        A question that a connection took with it is asked again on the next one.
+        """
         name = uuid.uuid4().hex
         header = _encoded(msgspec.structs.replace(message, request=name))
-        answer: queue.SimpleQueue = queue.SimpleQueue()
-        self._waiting[name] = answer
-        try:
-            self._post(header)
-            reply = answer.get(timeout=timeout)
-        except queue.Empty:
-            self._withdraw(header)
-            raise self.trouble or _silent(timeout) from None
-        finally:
-            del self._waiting[name]
-        if isinstance(reply, messages.Refused):
-            raise CycloramaError(reply.code, reply.sentence, reply.hint)
-        return reply
+        arrived = self._waiting[name] = queue.SimpleQueue()
+        if not isinstance(message, messages.Shutdown):  # it is not meant for the next backend
+            self._unanswered[name] = header
+        self._post(header)
+        return Answer(self, name, header, arrived)
 
     def close(self) -> None:
         """End the thread and its sockets; waits for them a moment."""
@@ -123,6 +133,16 @@ class Client:
             self._outbox.remove(header)
         except ValueError:
             return  # it left already
+
+    def _silent_for(self, seconds: float) -> CycloramaError:
+        sentence = f"The backend has not answered for {seconds:.0f} seconds."
+        if self._fixed is None:
+            return CycloramaError("backend-silent", sentence, "Start it again if this goes on.")
+        return CycloramaError(
+            "backend-silent",
+            sentence,
+            f"Ask whoever runs it whether it listens at {self._fixed.endpoint} and the invitation still counts.",
+        )
 
     # From here on: the client's thread
 
@@ -148,13 +168,18 @@ class Client:
         except zmq.ZMQError as error:  # an endpoint or a key that is none
             self.trouble = CycloramaError("backend-unreachable", f"{address.endpoint} cannot be reached: {error}.")
         finally:
-            socket.close(0)
+            leaving = self._closing.is_set() and self.state == "connected"
+            if leaving:
+                _send_now(socket, messages.encode(messages.Goodbye()))
+            socket.close(_FAREWELL_MS if leaving else 0)
         welcomed = self.state == "connected"
         if welcomed:
             self.state = "lost"
         return welcomed
 
     def _address(self) -> tuple[CycloramaError | None, Address | None]:
+        if self._fixed:
+            return self.trouble, self._fixed
         try:
             return self.trouble, Address.load(self._folder)
         except CycloramaError as error:
@@ -167,6 +192,7 @@ class Client:
         socket.curve_serverkey = address.server_public.encode()
         socket.curve_publickey = address.client_public.encode()
         socket.curve_secretkey = address.client_secret.encode()
+        socket.ipv6 = "[" in address.endpoint
         socket.connect(address.endpoint)
 
     def _converse(self, socket: zmq.Socket, address: Address) -> None:
@@ -189,7 +215,7 @@ class Client:
             now = time.monotonic()
             # What came while this thread could not run was heard first, so a busy Blender does not look like silence.
             if asked is not None and now - asked > self._silence:
-                self.trouble = _silent(self._silence)
+                self.trouble = self._silent_for(self._silence)
                 return
             if now >= next_ping:
                 if self._address()[1] != address:
@@ -216,14 +242,24 @@ class Client:
                     return heard, CycloramaError(message.code, message.sentence, message.hint)
                 if message.code == messages.HELLO_FIRST:  # started anew, faster than we could notice
                     self._say_hello(socket)
+                    if message.request in self._unanswered:  # asked again after the Welcome
+                        continue
             if isinstance(message, messages.Welcome):
                 self.state, self.welcome, self.trouble = "connected", message, None
+                if message.request == _HELLO:
+                    self._ask_again()
             self._deliver(message)
         return heard, None
+
+    def _ask_again(self) -> None:
+        for header in reversed(list(self._unanswered.values())):
+            if header not in self._outbox:
+                self._outbox.appendleft(header)
 
     def _deliver(self, message: messages.Reply | messages.Event) -> None:
         waiting = self._waiting.get(message.request) if message.request else None
         if waiting is not None:
+            self._unanswered.pop(message.request, None)
             waiting.put(message)
         elif not isinstance(message, messages.Pong) and not _answers_ping(message):
             with self._lock:
@@ -238,6 +274,34 @@ class Client:
             if not _send_now(socket, header):
                 self._outbox.appendleft(header)
                 return
+
+
+class Answer:
+    """To a question that ``Client.ask`` has put."""
+
+    def __init__(self, client: Client, name: str, header: bytes, arrived: queue.SimpleQueue):
+        self._client = client
+        self._name = name
+        self._header = header
+        self._arrived = arrived
+
+    def wait(self, timeout: float = 10.0) -> messages.Reply:
+        """The answer; never in Blender's main thread, and only once. Raises as ``Client.request``."""
+        try:
+            reply = self._arrived.get(timeout=timeout)
+        except queue.Empty:
+            raise self._client.trouble or self._client._silent_for(timeout) from None
+        finally:
+            self.drop()
+        if isinstance(reply, messages.Refused):
+            raise CycloramaError(reply.code, reply.sentence, reply.hint)
+        return reply
+
+    def drop(self) -> None:
+        """Nobody waits for it any more."""
+        self._client._unanswered.pop(self._name, None)
+        self._client._waiting.pop(self._name, None)
+        self._client._withdraw(self._header)
 
 
 def _encoded(message: messages.Request) -> bytes:
@@ -268,9 +332,3 @@ def _supersedes(message: messages.Reply | messages.Event, earlier: messages.Repl
 
 def _answers_ping(message: messages.Reply | messages.Event) -> bool:
     return isinstance(message, messages.Refused) and message.code == messages.HELLO_FIRST and not message.request
-
-
-def _silent(seconds: float) -> CycloramaError:
-    return CycloramaError(
-        "backend-silent", f"The backend has not answered for {seconds:.0f} seconds.", "Start it again if this goes on."
-    )

@@ -13,7 +13,7 @@ from msgspec import Meta
 
 from .settings import PanoramaTo4D
 
-PROTOCOL = 4
+PROTOCOL = 5
 """Version of these messages; both ends must have the same."""
 
 MAX_HEADER_BYTES = 1 << 20
@@ -27,6 +27,15 @@ HELLO_FIRST = "hello-first"
 Path = Annotated[str, Meta(min_length=1, max_length=4096)]
 Name = Annotated[str, Meta(max_length=64)]
 Identifier = Annotated[str, Meta(pattern=r"^[A-Za-z0-9_-]{1,64}$")]
+Sha256 = Annotated[str, Meta(pattern=r"^[0-9a-f]{64}$")]
+StoredName = Annotated[str, Meta(pattern=r"^[0-9a-f]{64}(\.[a-z0-9]{1,8})?$")]
+"""How an uploaded file is called: the checksum (SHA-256) of its content, and its ending, in small letters."""
+
+PIECE_BYTES = 1 << 18
+"""So much of a file at most goes in one message."""
+
+MAX_UPLOAD_BYTES = 1 << 31
+"""A longer file is refused: a panorama of 8192 x 4096 pixels has at most a quarter of it."""
 
 
 class Message(msgspec.Struct, frozen=True, tag_field="type", tag=True, kw_only=True):
@@ -52,9 +61,13 @@ class Ping(Message, frozen=True):
 class Generate(Message, frozen=True):
     """Make a 4D scene of a panorama. Answered by ``Accepted`` or ``Refused``; then events of that job.
 
-    ``job`` is chosen by the client, so that a repeated request does not start a second job: it is accepted, its
-    events go to who asked last, and when the job has ended its last event is told again. Paths are absolute, on the
+    ``job`` is chosen by the client, so that a repeated request does not start a second job: it is accepted,
+    and when the job has ended its last event is told again. Paths are absolute, on the
     disk that both ends share.
+
+    A guest (see ``Welcome.guest``) shares no disk: it first uploads the files that it names, tells by ``files`` which
+    is which, and fetches the scene when it is done (``transfer.py``). ``output`` is then where the scene shall lie on
+    the guest's computer; the backend only tells it again.
     """
 
     job: Identifier
@@ -62,6 +75,8 @@ class Generate(Message, frozen=True):
     output: Path
     settings: PanoramaTo4D
     overwrite: bool = False
+    files: Annotated[dict[Path, StoredName], Meta(max_length=64)] = {}
+    """For guests: path, as it stands in this request -> name of the uploaded file."""
 
 
 class Cancel(Message, frozen=True):
@@ -73,12 +88,81 @@ class Cancel(Message, frozen=True):
     job: Identifier
 
 
+class Retry(Message, frozen=True):
+    """Do a job again that failed or was cancelled, with the same settings. Answered by ``Accepted`` or ``Refused``."""
+
+    job: Identifier
+
+
+class Forget(Message, frozen=True):
+    """Take a job that has ended off the list; its scene stays on disk. Answered by ``Accepted`` or ``Refused``."""
+
+    job: Identifier
+
+
+class Recall(Message, frozen=True):
+    """What was asked for in this job? Answered by ``Recalled`` or ``Refused``."""
+
+    job: Identifier
+
+
 class Status(Message, frozen=True):
-    """What is going on? Answered by ``Jobs``."""
+    """What is going on? Answered by ``Jobs``, then by the newest ``Preview`` of the running job, if there is one."""
+
+
+class ReadLog(Message, frozen=True):
+    """The last ``lines`` of the backend's log. Answered by ``Log``."""
+
+    lines: Annotated[int, Meta(ge=1, le=2000)] = 200
 
 
 class Shutdown(Message, frozen=True):
-    """End the backend; running jobs are cancelled. Answered by ``Accepted``."""
+    """End the backend. Answered by ``Accepted``.
+
+    ``when_idle``: only after all jobs are done; else running and waiting ones are cancelled.
+    """
+
+    when_idle: bool = False
+
+
+class Goodbye(Message, frozen=True):
+    """This client closes; it need not be waited for. Not answered."""
+
+
+class Upload(Message, frozen=True):
+    """May this file be sent, and how much of it is there already? Answered by ``Stored`` or ``Refused``.
+
+    Then its pieces are sent in order, from there on.
+    """
+
+    file: StoredName
+    size: Annotated[int, Meta(ge=0, le=MAX_UPLOAD_BYTES)]
+
+
+class Piece(Message, frozen=True):
+    """The next of a file that is uploaded. Answered by ``Stored`` or ``Refused``."""
+
+    file: StoredName
+    offset: Annotated[int, Meta(ge=0, le=MAX_UPLOAD_BYTES)]
+    content: Annotated[bytes, Meta(min_length=1, max_length=PIECE_BYTES)]
+
+
+class Browse(Message, frozen=True):
+    """Which files has the scene of a job that is done? Answered by ``Package`` or ``Refused``."""
+
+    job: Identifier
+
+
+class Fetch(Message, frozen=True):
+    """Bytes of one file of a job's scene. Answered by ``Fetched`` or ``Refused``.
+
+    Ask for the next ones before these have come, but only for a few: what is asked for is sent at once.
+    """
+
+    job: Identifier
+    name: Annotated[str, Meta(min_length=1, max_length=256)]
+    offset: Annotated[int, Meta(ge=0, le=1 << 50)]
+    length: Annotated[int, Meta(ge=1, le=PIECE_BYTES)] = PIECE_BYTES
 
 
 # Replies
@@ -94,6 +178,15 @@ class Welcome(Message, frozen=True):
     version: str
     device: str
     recipes: tuple[str, ...]
+    cuda: bool = False
+    """Whether it computes on an NVIDIA GPU."""
+    cores: int = 0
+    memory_bytes: int = 0
+    """Of the device that holds the models: the GPU's, else the machine's; 0 while not known."""
+    guest: str = ""
+    """The name this client was invited under; "" on the backend's own computer, where both ends share the disk."""
+    notes: tuple[str, ...] = ()
+    """What the artist should know of this backend, a sentence each."""
 
 
 class Pong(Message, frozen=True):
@@ -115,23 +208,92 @@ class Refused(Message, frozen=True):
 
 
 class JobState(msgspec.Struct, frozen=True, kw_only=True):
-    """One line of ``Jobs``. ``state``: waiting, running, done, failed, cancelled."""
+    """One line of ``Jobs``. ``state``: waiting, running, done, failed, cancelled.
+
+    Times are seconds since 1970 by the backend's clock, 0 where it has not happened yet.
+    """
 
     job: str
     state: str
     stage: str = ""
     fraction: float = 0.0
+    seconds_left: float = -1.0
+    code: str = ""
+    """Of the error, where it failed."""
     sentence: str = ""
+    hint: str = ""
+    panorama: str = ""
     output: str = ""
+    asked_at: float = 0.0
+    started_at: float = 0.0
+    ended_at: float = 0.0
+    seconds: dict[str, float] = {}
+    """What each stage took, when it is done."""
+    peak_bytes: int = 0
+    """The most memory it took, when it is done."""
+    guest: str = ""
+    """Who asked for it (see ``Welcome.guest``); the paths are those of that computer."""
 
 
 class Jobs(Message, frozen=True):
-    """All jobs this backend knows, oldest first."""
+    """All jobs this backend knows, oldest first; those of earlier runs of it too."""
 
     jobs: tuple[JobState, ...]
 
 
-# Events (backend -> the client that asked for the job)
+class Recalled(Message, frozen=True):
+    """What was asked for in a job."""
+
+    asked: Generate
+
+
+class Log(Message, frozen=True):
+    """The end of the backend's log."""
+
+    text: str
+
+
+class Stored(Message, frozen=True):
+    """So many bytes of an uploaded file are there; ``whole``: all, and they have been checked."""
+
+    file: str
+    size: int
+    whole: bool = False
+
+
+class PackageFile(msgspec.Struct, frozen=True):
+    """One file of a scene, as ``scene.json`` lists it."""
+
+    size: Annotated[int, Meta(ge=0)]
+    sha256: Sha256
+
+
+class Package(Message, frozen=True):
+    """The files of a job's scene by their paths in it; ``scene.json`` is one of them."""
+
+    job: str
+    files: dict[str, PackageFile]
+
+
+class Fetched(Message, frozen=True):
+    """What was asked for; less only at the end of the file."""
+
+    content: Annotated[bytes, Meta(max_length=PIECE_BYTES)]
+
+
+# Events (backend -> every client that has said Hello)
+
+
+class Changed(Message, frozen=True):
+    """A job was added, started, or ended: this is how it stands now. (Its progress is told by ``Progress``.)"""
+
+    state: JobState
+
+
+class Forgotten(Message, frozen=True):
+    """A job was taken off the list."""
+
+    job: str
 
 
 class Progress(Message, frozen=True):
@@ -185,9 +347,25 @@ class Cancelled(Message, frozen=True):
     job: str
 
 
-Request = Hello | Ping | Generate | Cancel | Status | Shutdown
-Event = Progress | Preview | Done | Failed | Cancelled
-Reply = Welcome | Pong | Accepted | Refused | Jobs
+Request = (
+    Hello
+    | Ping
+    | Generate
+    | Cancel
+    | Retry
+    | Forget
+    | Recall
+    | Status
+    | ReadLog
+    | Shutdown
+    | Goodbye
+    | Upload
+    | Piece
+    | Browse
+    | Fetch
+)
+Event = Changed | Forgotten | Progress | Preview | Done | Failed | Cancelled
+Reply = Welcome | Pong | Accepted | Refused | Jobs | Recalled | Log | Stored | Package | Fetched
 AnyMessage = Request | Reply | Event
 
 _encoder = msgspec.msgpack.Encoder()

@@ -1,4 +1,4 @@
-"""The backend's end of the wire: a ROUTER socket on loopback TCP, behind CURVE keys.
+"""The backend's end of the wire: a ROUTER socket on loopback TCP, and where it is told to on others, behind CURVE keys.
 
 The clients' end is ``client.py``. Both use ``Bell`` to be woken by other threads.
 """
@@ -6,9 +6,12 @@ The clients' end is ``client.py``. Both use ``Bell`` to be woken by other thread
 from __future__ import annotations
 
 import hmac
+import ipaddress
 import math
 import threading
 import time
+from collections.abc import Callable
+from typing import NamedTuple
 
 import msgspec
 import zmq
@@ -24,6 +27,29 @@ refused in words."""
 
 _ZAP = "inproc://zeromq.zap.01"  # where libzmq asks whether a client may enter (ZeroMQ RFC 27)
 _FAREWELL_MS = 500  # how long the last messages may take to leave when a server closes
+
+
+_LOOPBACK = "127.0.0.1"
+
+
+class Peer(NamedTuple):
+    """Who a message is from, or for.
+
+    Attributes:
+        identity: of its connection.
+        guest: the name it was invited under; "" for programs on our own computer.
+    """
+
+    identity: bytes
+    guest: str = ""
+
+
+GuestOf = Callable[[str], str | None]
+"""The name of the guest whose public key (Z85) it is; None when it may not come in, or no longer."""
+
+
+def no_guest(_key: str) -> None:
+    """A ``GuestOf`` that knows nobody."""
 
 
 class Bell:
@@ -59,18 +85,21 @@ class Bell:
 class Server:
     """The backend's end. All but ``wake`` belongs to one thread.
 
-    Only clients that prove to own ``keys``' client key are let in; from all others not a byte is received. What is no
-    request is answered with ``Refused`` and goes no further.
+    Let in are only clients that prove to own ``keys``' client key and are on this computer, and guests; from all others
+    not a byte is received. What is no request is answered with ``Refused`` and goes no further.
 
     Args:
         port: 0 lets the operating system choose.
+        host: address of this computer by which guests reach it ("0.0.0.0": any); "": they do not.
+        guest_of: asked at each message, so that a key that is taken away counts no longer at once.
 
     Raises:
         CycloramaError: ``port-in-use``, ``port-not-usable``.
     """
 
-    def __init__(self, keys: Keys, port: int = 0):
-        self._allowed = z85.decode(keys.client_public)
+    def __init__(self, keys: Keys, port: int = 0, host: str = "", guest_of: GuestOf = no_guest):
+        self._own_key = keys.client_public
+        self._guest_of = guest_of
         self._context = zmq.Context()
         self._bell = Bell(self._context)
         self._zap: zmq.Socket = self._context.socket(zmq.REP)
@@ -78,11 +107,11 @@ class Server:
         self._zap.bind(_ZAP)  # before the door opens
         self._router = self._open_router(keys)
         try:
-            _bind(self._router, port)
+            self.port = _bind(self._router, port, host)
         except CycloramaError:
             self.close()
             raise
-        self.endpoint: str = self._router.getsockopt_string(zmq.LAST_ENDPOINT).rstrip("\0")
+        self.endpoint = f"tcp://{_LOOPBACK}:{self.port}"  # for clients on this computer
         self._poller = zmq.Poller()
         for socket in (self._bell.socket, self._zap, self._router):
             self._poller.register(socket, zmq.POLLIN)
@@ -101,7 +130,7 @@ class Server:
         router.linger = 0
         return router
 
-    def receive(self, timeout: float) -> tuple[bytes, messages.Request] | None:
+    def receive(self, timeout: float) -> tuple[Peer, messages.Request] | None:
         """The next request and the client it is from; None after ``timeout`` seconds or when woken."""
         deadline = time.monotonic() + timeout
         while True:
@@ -119,9 +148,9 @@ class Server:
             if remaining == 0:
                 return None
 
-    def send(self, client: bytes, message: messages.Reply | messages.Event) -> None:
+    def send(self, client: Peer, message: messages.Reply | messages.Event) -> None:
         """Send, or drop when the client has gone or never reads. Never blocks."""
-        _send_or_drop(self._router, [client, messages.encode(message)])
+        _send_or_drop(self._router, [client.identity, messages.encode(message)])
 
     def wake(self) -> None:
         """Make ``receive`` return soon; from any thread and from signal handlers."""
@@ -135,17 +164,28 @@ class Server:
         self._context.term()
 
     def _admit(self) -> None:
-        """Answer libzmq's question whether a client's key is allowed."""
-        version, request, _domain, _address, _identity, mechanism, *credentials = self._zap.recv_multipart()
-        allowed = mechanism == b"CURVE" and len(credentials) == 1 and hmac.compare_digest(credentials[0], self._allowed)
-        status = [b"200", b"OK"] if allowed else [b"400", b"Unknown key"]
-        self._zap.send_multipart([version, request, *status, b"", b""])
+        """Answer libzmq's question whether a client's key is allowed; its messages then carry that key."""
+        version, request, _domain, address, _identity, mechanism, *credentials = self._zap.recv_multipart()
+        key = z85.encode(credentials[0]) if mechanism == b"CURVE" and len(credentials) == 1 else b""
+        from_here = _is_loopback(address.decode("ascii", "replace"))
+        allowed = bool(key) and self._guest(key.decode("ascii"), from_here) is not None
+        answer = [b"200", b"OK", key] if allowed else [b"400", b"Unknown key", b""]
+        self._zap.send_multipart([version, request, *answer, b""])
 
-    def _take(self) -> tuple[bytes, messages.Request] | None:
-        parts = receive_waiting(self._router)
+    def _guest(self, key: str, from_here: bool = True) -> str | None:
+        if hmac.compare_digest(key, self._own_key):
+            return "" if from_here else None  # it never leaves this computer, so there it would be stolen
+        return self._guest_of(key)
+
+    def _take(self) -> tuple[Peer, messages.Request] | None:
+        parts = _receive_frames(self._router)
         if not parts:
             return None
-        client, *frames = parts
+        guest = self._guest(str(parts[-1].get("User-Id")))
+        if guest is None:
+            return None
+        client = Peer(parts[0].bytes, guest)
+        frames = [part.bytes for part in parts[1:]]
         try:
             return client, _understand(frames)
         except CycloramaError as error:
@@ -170,6 +210,23 @@ def receive_waiting(socket: zmq.Socket) -> list[bytes] | None:
         return socket.recv_multipart(zmq.NOBLOCK)
     except zmq.Again:
         return None
+
+
+def _receive_frames(socket: zmq.Socket) -> list[zmq.Frame] | None:
+    """The same with what libzmq knows of them."""
+    try:
+        return socket.recv_multipart(zmq.NOBLOCK, copy=False)
+    except zmq.Again:
+        return None
+
+
+def _is_loopback(address: str) -> bool:
+    try:
+        found = ipaddress.ip_address(address)
+    except ValueError:
+        return False
+    mapped = getattr(found, "ipv4_mapped", None)
+    return (mapped or found).is_loopback
 
 
 def _send_or_drop(socket: zmq.Socket, frames: list[bytes]) -> None:
@@ -199,11 +256,32 @@ def _understand(frames: list[bytes]) -> messages.Request:
         ) from error
 
 
-def _bind(router: zmq.Socket, port: int) -> None:
+def _bind(router: zmq.Socket, port: int, host: str) -> int:
+    """Listen on loopback, and on ``host``; returns the port, which is the same."""
     if not 0 <= port <= 65535:  # libzmq would take the remainder
         raise _unusable_port(port, "no such port")
+    if not host:
+        return _bind_one(router, _LOOPBACK, port)
     try:
-        router.bind(f"tcp://127.0.0.1:{port or '*'}")
+        address = ipaddress.ip_address(host)
+    except ValueError as error:
+        raise _unusable_host(host, "it is no IP address") from error
+    router.ipv6 = address.version == 6
+    within = f"[{host}]" if address.version == 6 else host
+    if address.is_unspecified or host == _LOOPBACK:  # all, loopback too
+        return _bind_one(router, within, port)
+    port = _bind_one(router, _LOOPBACK, port)
+    try:
+        return _bind_one(router, within, port)
+    except CycloramaError as error:
+        raise (
+            error if error.code == "port-in-use" else _unusable_host(host, "this computer has no such address")
+        ) from error
+
+
+def _bind_one(router: zmq.Socket, host: str, port: int) -> int:
+    try:
+        router.bind(f"tcp://{host}:{port or '*'}")
     except zmq.ZMQError as error:
         if error.errno != zmq.EADDRINUSE:
             raise _unusable_port(port, error.strerror) from error
@@ -212,6 +290,7 @@ def _bind(router: zmq.Socket, port: int) -> None:
             f"Port {port} is in use by another program.",
             "Choose another with --port, or leave it out: the system then finds a free one.",
         ) from error
+    return int(router.getsockopt_string(zmq.LAST_ENDPOINT).rstrip("\0").rpartition(":")[2])
 
 
 def _unusable_port(port: int, reason: str) -> CycloramaError:
@@ -219,4 +298,12 @@ def _unusable_port(port: int, reason: str) -> CycloramaError:
         "port-not-usable",
         f"Port {port} cannot be used ({reason}).",
         "Choose one between 1024 and 65535 with --port, or leave it out.",
+    )
+
+
+def _unusable_host(host: str, reason: str) -> CycloramaError:
+    return CycloramaError(
+        "host-not-usable",
+        f"The backend cannot listen on {host!r}: {reason}.",
+        "Give --listen an address of this computer, or 0.0.0.0 for all of them.",
     )

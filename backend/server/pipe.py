@@ -17,9 +17,12 @@ _In = TypeVar("_In")
 
 
 class Ready(msgspec.Struct, frozen=True, tag=True):
-    """The worker has started; ``device`` is what it computes on, in words."""
+    """The worker has started; ``device`` is what it computes on, in words. See ``device.Device``."""
 
     device: str
+    cuda: bool = False
+    cores: int = 0
+    memory_bytes: int = 0
 
 
 ToWorker = messages.Generate | messages.Cancel

@@ -2,83 +2,85 @@
 
 from __future__ import annotations
 
-import logging
 import os
 import signal
 import sys
 import threading
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
-from logging.handlers import RotatingFileHandler
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from ...bridge.address import Address, Keys, backend_folder, open_folder
-from ...bridge.errors import CycloramaError
+from ...bridge.wire import Server
+from . import guests
 from .front import Front
+from .guests import Guests
+from .journal import Journal
 from .lock import FileLock
+from .log_file import log_in
 from .supervisor import WORKER_COMMAND
 
 LOCK_FILE = "server.lock"
-LOG_FILE = "backend.log"
 
 
 def serve(
     folder: Path | None = None,
     port: int = 0,
     watch_stdin: bool = False,
+    listen: str = "",
     worker_command: Sequence[str] = WORKER_COMMAND,
 ) -> None:
     """Run a backend until SIGTERM, SIGINT, SIGHUP or a client's ``Shutdown``; for a process's main thread.
 
-    Prints one line and writes the address file when clients can come.
+    Prints one line and writes the address file when clients can come. Jobs that a signal stops go on when a backend
+    starts again in the folder.
 
     Args:
-        folder: where its keys, its address and its log lie; None: see ``backend_folder``.
-        port: on 127.0.0.1; 0 lets the operating system choose.
-        watch_stdin: end when standard input does, as when the program that started us is killed.
+        folder: where its keys, its address, its jobs and its log lie; None: see ``backend_folder``.
+        port: 0 lets the operating system choose, or is ``guests.PORT`` where guests are expected.
+        watch_stdin: once standard input has ended, as when the program that started us is killed, end too: when all
+            jobs are done and no client is left.
+        listen: address of this computer by which guests reach it ("0.0.0.0": any); "": this computer only.
         worker_command: what starts the worker process.
 
     Raises:
         CycloramaError: ``folder-in-use``, ``folder-not-usable``, ``port-in-use``, ``port-not-usable``,
-            ``address-unreadable`` (damaged keys).
+            ``host-not-usable``, ``address-unreadable`` (damaged keys).
     """
     folder = backend_folder(folder)
     open_folder(folder)
     lock = FileLock(folder / LOCK_FILE)
     try:
-        with _log_in(folder):
-            keys = Keys.load_or_make(folder)
-            front = Front(folder, keys, port, worker_command)
-            _stop_on_signals(front.stop)
-            if watch_stdin:
-                _stop_at_end_of_stdin(front.stop)
-            Address.of(front.endpoint, keys).save(folder)
-            print(f"Listening on {front.endpoint}, folder {folder}", flush=True)
-            try:
-                front.run()
-            finally:
-                Address.remove(folder)
+        with log_in(folder):
+            _serve(folder, port or (guests.PORT if listen else 0), watch_stdin, listen, worker_command)
     finally:
         lock.release()
 
 
-@contextmanager
-def _log_in(folder: Path) -> Iterator[None]:
-    handler = RotatingFileHandler(folder / LOG_FILE, maxBytes=1_000_000, backupCount=3, encoding="utf-8")
-    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
-    logger = logging.getLogger("cyclorama")
-    logger.addHandler(handler)
-    logger.setLevel(logging.INFO)
+def _serve(folder: Path, port: int, watch_stdin: bool, listen: str, worker_command: Sequence[str]) -> None:
+    keys = Keys.load_or_make(folder)
+    journal = Journal(folder)
     try:
-        yield
-    except CycloramaError:
-        raise  # told to whoever started us
-    except Exception:
-        logger.exception("The backend ends")
-        raise
+        wire = Server(keys, port, listen, Guests(folder).name_of)
+        front = Front(wire, folder, journal, worker_command)
+        _stop_on_signals(front.stop)
+        if watch_stdin:
+            _at_end_of_stdin(front.abandon)
+        Address.of(wire.endpoint, keys).save(folder)
+        _say(f"Listening on {wire.endpoint}, folder {folder}")
+        if listen:
+            _say(f"Guests reach it at {listen}, port {wire.port}; invite them with: cyclorama keys invite")
+        try:
+            front.run()
+        finally:
+            Address.remove(folder)
     finally:
-        logger.removeHandler(handler)
-        handler.close()
+        journal.close()
+
+
+def _say(line: str) -> None:
+    with suppress(OSError):  # whoever started us may be gone already
+        print(line, flush=True)
 
 
 def _stop_on_signals(stop: Callable[[], None]) -> None:
@@ -87,12 +89,23 @@ def _stop_on_signals(stop: Callable[[], None]) -> None:
             signal.signal(getattr(signal, name), lambda *_: stop())
 
 
-def _stop_at_end_of_stdin(stop: Callable[[], None]) -> None:
+def _at_end_of_stdin(abandon: Callable[[], None]) -> None:
     """Unbuffered, because a thread that holds the buffer of ``sys.stdin`` breaks the interpreter's exit."""
 
     def watch() -> None:
-        while os.read(sys.stdin.fileno(), 4096):
-            pass
-        stop()
+        with suppress(OSError):
+            while os.read(sys.stdin.fileno(), 4096):
+                pass
+        _leave_output()
+        abandon()
 
     threading.Thread(target=watch, name="stdin", daemon=True).start()
+
+
+def _leave_output() -> None:
+    """Nobody reads any more what we print; a pipe without a reader must not end us."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    for stream in (sys.stdout, sys.stderr):
+        with suppress(OSError, ValueError, AttributeError):
+            os.dup2(nowhere, stream.fileno())
+    os.close(nowhere)

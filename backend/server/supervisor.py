@@ -15,8 +15,8 @@ from typing import IO
 
 import msgspec
 
-from ...bridge import messages
 from ...bridge.address import FOLDER_VARIABLE
+from .failures import system_kills
 from .pipe import FromWorker, Pipe, ToWorker
 
 WORKER_COMMAND = (sys.executable, "-P", "-m", "cyclorama.backend.server.worker")  # -P: no imports from where we stand
@@ -31,6 +31,8 @@ class Ended:
     """The worker process is no more; ``how``: "signal 9" or "exit code 1"."""
 
     how: str
+    system_was_out_of_memory: bool = False
+    """Whether the operating system has ended a process for want of memory meanwhile."""
 
 
 class Supervisor:
@@ -51,9 +53,10 @@ class Supervisor:
         self._heard: queue.SimpleQueue[FromWorker | Ended] = queue.SimpleQueue()
 
     def start(self) -> None:
-        """Start a worker if there is none; its ``Ready`` follows."""
+        """Start a worker if there is none; its ``Ready`` follows. Raises OSError."""
         if self._process:
             return
+        killed_before = system_kills()
         process = subprocess.Popen(
             self._command,
             stdin=subprocess.PIPE,
@@ -65,7 +68,7 @@ class Supervisor:
         assert process.stdin and process.stdout and process.stderr
         pipe = Pipe(process.stdout, process.stdin, FromWorker)  # pyright: ignore[reportArgumentType]  # a union
         self._process, self._pipe = process, pipe
-        threading.Thread(target=self._listen, args=(process, pipe), name="worker", daemon=True).start()
+        threading.Thread(target=self._listen, args=(process, pipe, killed_before), name="worker", daemon=True).start()
         threading.Thread(target=_copy_to_log, args=(process.stderr,), name="worker-log", daemon=True).start()
 
     def tell(self, message: ToWorker) -> None:
@@ -108,7 +111,7 @@ class Supervisor:
         self.dismiss()  # closes our end of the pipe
         self._process = self._pipe = None
 
-    def _listen(self, process: subprocess.Popen, pipe: Pipe[FromWorker]) -> None:
+    def _listen(self, process: subprocess.Popen, pipe: Pipe[FromWorker], killed_before: int) -> None:
         try:
             while message := pipe.receive():
                 self._heard.put(message)
@@ -117,7 +120,8 @@ class Supervisor:
             log.error("The worker is not understood and is ended: %s", error)
             process.kill()
         code = process.wait()
-        self._heard.put(Ended(f"signal {-code}" if code < 0 else f"exit code {code}"))
+        how = f"signal {-code}" if code < 0 else f"exit code {code}"
+        self._heard.put(Ended(how, code == -9 and system_kills() > killed_before))
         self._wake()
 
 
@@ -126,15 +130,3 @@ def _copy_to_log(lines: IO[bytes]) -> None:
     with lines:
         for line in lines:
             log.info("worker: %s", line.decode(errors="replace").rstrip())
-
-
-def died(job: str, stage: str, how: str) -> messages.Failed:
-    """What to tell of a job whose worker ended under it."""
-    return messages.Failed(
-        job=job,
-        code="worker-died",
-        sentence=f"The worker process ended ({how}) during {stage or 'start'}.",
-        hint="Often the system ran out of memory: lower the width or the number of frames, then generate again."
-        if how == "signal 9"
-        else "Generate again; if it happens again, the backend's log says more.",
-    )

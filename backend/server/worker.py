@@ -29,7 +29,8 @@ from ...bridge.memory import peak_bytes
 from ...bridge.settings import PanoramaTo4D
 from ...bridge.whole_folder import discard_partial
 from ..recipes.progress import Clock, Report, Show
-from .device import device_name
+from .device import device
+from .failures import failure, free_memory
 from .lock import FileLock
 from .pipe import FromWorker, Pipe, Ready, ToWorker
 
@@ -106,11 +107,15 @@ class Worker:
         threading.Thread(target=self._listen, name="server", daemon=True).start()
         # The worker of a server that was killed may still be cleaning up.
         lock = FileLock(backend_folder() / LOCK_FILE, _PREDECESSOR_SECONDS)
-        self._tell(Ready(device_name()))
+        found = device()
+        self._tell(Ready(found.name, found.cuda, found.cores, found.memory_bytes))
         self._warm_up()
         while asked := self._asked.get():
             self._current = asked
-            self._tell(self._outcome(asked))
+            outcome = self._outcome(asked)
+            if isinstance(outcome, messages.Failed):
+                free_memory()
+            self._tell(outcome)
             self._current = None
         lock.release()
         _exit(0)
@@ -157,10 +162,10 @@ class Worker:
             return messages.Cancelled(job=asked.job)
         except CycloramaError as error:
             log.info("Job %s failed: %s", asked.job, error)
-            return messages.Failed(job=asked.job, code=error.code, sentence=error.sentence, hint=error.hint)
+            return failure(asked, error)
         except Exception as error:  # any fault of a recipe fails its job, not the worker; it is logged
             log.exception("Job %s failed", asked.job)
-            return _failure(asked.job, error)
+            return failure(asked, error)
         return messages.Done(job=asked.job, scene=asked.output, seconds=clock.seconds, peak_bytes=peak_bytes())
 
     def _unwanted(self, job: str) -> bool:
@@ -213,22 +218,6 @@ class _Herald:
 
             self._shown_at = now
             self._tell(messages.Preview(job=self._job, step=self._step, total=self._total, picture=small_webp(picture)))
-
-
-def _failure(job: str, error: Exception) -> messages.Failed:
-    if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":  # the latter is torch's
-        return messages.Failed(
-            job=job,
-            code="out-of-memory",
-            sentence="There is not enough memory for this scene.",
-            hint="Lower its width or its number of frames.",
-        )
-    return messages.Failed(
-        job=job,
-        code="internal-error",
-        sentence=f"Something unforeseen happened ({type(error).__name__}).",
-        hint=f"The backend's log says more: {backend_folder() / 'backend.log'}",
-    )
 
 
 def _exit(code: int) -> None:

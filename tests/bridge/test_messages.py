@@ -13,15 +13,34 @@ REQUESTS = (
     messages.Ping(request="r"),
     messages.Generate(request="r", job="j-1", panorama="/pänorama.exr", output="/o.cyclorama", settings=SETTINGS),
     messages.Cancel(request="r", job="j-1"),
+    messages.Retry(request="r", job="j-1"),
+    messages.Forget(request="r", job="j-1"),
+    messages.Recall(request="r", job="j-1"),
     messages.Status(request="r"),
-    messages.Shutdown(request="r"),
+    messages.ReadLog(request="r", lines=20),
+    messages.Shutdown(request="r", when_idle=True),
+    messages.Goodbye(),
+    messages.Upload(request="r", file="0" * 64 + ".exr", size=1 << 30),
+    messages.Piece(request="r", file="0" * 64, offset=5, content=bytes(range(256))),
+    messages.Browse(request="r", job="j-1"),
+    messages.Fetch(request="r", job="j-1", name="frames/000000.safetensors", offset=1 << 40),
+)
+STATE = messages.JobState(
+    job="j-1", state="failed", stage="lift", fraction=0.5, code="c", sentence="s", hint="h", seconds={"lift": 2.0}
 )
 ANSWERS = (
     messages.Welcome(request="r", protocol=1, version="0.1.0", device="CPU, 2 cores", recipes=("panorama_to_4d",)),
     messages.Pong(request="r"),
     messages.Accepted(request="r", job="j-1"),
     messages.Refused(request="r", code="c", sentence="s", hint="h"),
-    messages.Jobs(request="r", jobs=(messages.JobState(job="j-1", state="running", stage="lift", fraction=0.5),)),
+    messages.Jobs(request="r", jobs=(STATE, messages.JobState(job="j-2", state="running"))),
+    messages.Recalled(request="r", asked=REQUESTS[2]),
+    messages.Log(request="r", text="Wölkchen"),
+    messages.Stored(request="r", file="0" * 64, size=7),
+    messages.Package(request="r", job="j-1", files={"scene.json": messages.PackageFile(size=7, sha256="f" * 64)}),
+    messages.Fetched(request="r", content=bytes(range(256))),
+    messages.Changed(state=STATE),
+    messages.Forgotten(job="j-1"),
     messages.Progress(job="j-1", stage="lift", step=3, total=9, fraction=0.3, seconds_left=12.5),
     messages.Preview(job="j-1", step=3, total=9, picture=bytes(range(256))),
     messages.Done(job="j-1", scene="/o.cyclorama", seconds={"lift": 2.0}, peak_bytes=1 << 33),
@@ -61,6 +80,18 @@ NO_REQUESTS = {
     "text that is not UTF-8": b"\x82\xa4type\xa4Ping\xa7request\xa1\xff",
     "nested too deeply": b"\x81\xa1x" + b"\x91" * 100_000,
     "job with a path in its name": msgspec.msgpack.encode(GENERATE | {"job": "../j"}),
+    "upload that leaves its folder": msgspec.msgpack.encode({"type": "Upload", "file": "../" + "0" * 64, "size": 1}),
+    "upload of a hidden name": msgspec.msgpack.encode({"type": "Upload", "file": "0" * 64 + ".exr.partial", "size": 1}),
+    "upload beyond all measure": msgspec.msgpack.encode({"type": "Upload", "file": "0" * 64, "size": 1 << 40}),
+    "upload of less than nothing": msgspec.msgpack.encode({"type": "Upload", "file": "0" * 64, "size": -1}),
+    "piece before the start": msgspec.msgpack.encode(
+        {"type": "Piece", "file": "0" * 64, "offset": -1, "content": b"x"}
+    ),
+    "bytes before the start": msgspec.msgpack.encode({"type": "Fetch", "job": "j", "name": "n", "offset": -1}),
+    "more bytes than a piece": msgspec.msgpack.encode(
+        {"type": "Fetch", "job": "j", "name": "n", "offset": 0, "length": messages.PIECE_BYTES + 1}
+    ),
+    "log without end": msgspec.msgpack.encode({"type": "ReadLog", "lines": 1 << 40}),
     "endless name": msgspec.msgpack.encode(GENERATE | {"request": "r" * 65}),
     "endless path": msgspec.msgpack.encode(GENERATE | {"output": "/" + "o" * 5000}),
     "setting out of range": msgspec.msgpack.encode(GENERATE | {"settings": {"frames": -1}}),

@@ -6,6 +6,7 @@ import subprocess
 import sys
 import threading
 import time
+from collections import deque
 from dataclasses import replace
 
 import msgspec
@@ -16,22 +17,24 @@ from cyclorama.bridge import messages
 from cyclorama.bridge.address import Address, Keys, backend_folder, open_folder
 from cyclorama.bridge.client import Client
 from cyclorama.bridge.errors import CycloramaError
-from cyclorama.bridge.wire import Server
+from cyclorama.bridge.wire import Peer, Server, no_guest
 
 
 class Host:
     """A server in a thread that welcomes, and knows no jobs."""
 
-    def __init__(self, folder, port=0):
+    def __init__(self, folder, port=0, host="", guest_of=no_guest):
         open_folder(folder)
         keys = Keys.load_or_make(folder)
-        self.server = Server(keys, port)
+        self.server = Server(keys, port, host, guest_of)
+        self.peers: list[Peer] = []
         self.address = Address.of(self.server.endpoint, keys)
         self.address.save(folder)
         self.heard: list[messages.Request] = []
         self.mute = False
+        self._outbox: deque[tuple[Peer, messages.Event]] = deque()
         self._open = True
-        self._thread = threading.Thread(target=self._run)
+        self._thread = threading.Thread(target=self._run, daemon=True)
         self._thread.start()
 
     def _run(self):
@@ -39,10 +42,18 @@ class Host:
             received = self.server.receive(5)
             if received and not self.mute:
                 self._answer(*received)
+            while self._outbox:
+                self.server.send(*self._outbox.popleft())
         self.server.close()
+
+    def tell(self, client, *events):
+        """From any thread: a socket belongs to one."""
+        self._outbox.extend((client, event) for event in events)
+        self.server.wake()
 
     def _answer(self, client, request):
         self.heard.append(request)
+        self.peers.append(client)
         reply = messages.Pong(request=request.request)
         if isinstance(request, messages.Hello):
             reply = messages.Welcome(request=request.request, protocol=1, version="0", device="D", recipes=())
@@ -165,11 +176,11 @@ def test_text_that_is_not_unicode_is_refused_before_it_is_sent(client):
 def test_of_unread_progress_and_previews_only_the_newest_are_kept(client, host):
     client.request(messages.Status())
     client.drain()
-    for step in range(100):  # another thread than the server's, but nothing else is sent now
-        progress = messages.Progress(job="j", stage="lift", step=step, total=100, fraction=0)
-        host.server.send(client._identity, progress)
-        host.server.send(client._identity, messages.Preview(job="j", step=step, total=100, picture=b"w" * 10_000))
-    host.server.send(client._identity, messages.Preview(job="other", step=7, total=100, picture=b"w"))
+    events: list[messages.Event] = []
+    for step in range(100):
+        events.append(messages.Progress(job="j", stage="lift", step=step, total=100, fraction=0))
+        events.append(messages.Preview(job="j", step=step, total=100, picture=b"w" * 10_000))
+    host.tell(Peer(client._identity), *events, messages.Preview(job="other", step=7, total=100, picture=b"w"))
     until(lambda: client._inbox and client._inbox[-1].job == "other")
     assert [(type(message), message.job, message.step) for message in client.drain()] == [
         (messages.Progress, "j", 99),
@@ -311,3 +322,108 @@ def test_a_program_that_forgets_to_close_its_client_still_ends(host, folder):
         "c = client.Client(Path(sys.argv[1])); c.request(messages.Status())"
     )
     subprocess.run([sys.executable, "-c", program, folder], check=True, timeout=60)
+
+
+def test_a_client_that_closes_says_goodbye(host, folder):
+    with Client(folder) as client:
+        client.request(messages.Status())
+    until(lambda: any(isinstance(request, messages.Goodbye) for request in host.heard))
+
+
+def test_a_question_that_went_down_with_a_backend_is_asked_again_but_no_shutdown(folder):
+    first = Host(folder)
+    with Client(folder, silence=2) as client:
+        client.request(messages.Status())
+        first.mute = True
+        answer, shutdown = client.ask(messages.Status()), client.ask(messages.Shutdown())
+        until(lambda: not client._outbox)
+        first.close()
+        second = Host(folder)
+        assert isinstance(answer.wait(20), messages.Jobs)
+        shutdown.drop()
+        assert not any(isinstance(request, messages.Shutdown) for request in second.heard)
+        second.close()
+
+
+def guest_address(host, **other):
+    public, secret = (key.decode() for key in zmq.curve_keypair())
+    address = replace(host.address, client_public=public, client_secret=secret, instance="", guest="anna")
+    return replace(address, **other)
+
+
+@pytest.fixture
+def guests():
+    """Names by public key."""
+    return {}
+
+
+@pytest.fixture
+def open_host(folder, guests):
+    host = Host(folder, host="0.0.0.0", guest_of=guests.get)
+    yield host
+    host.close()
+
+
+def test_a_guest_is_let_in_by_its_key_and_known_by_its_name(open_host, guests, tmp_path):
+    address = guest_address(open_host)
+    guests[address.client_public] = "anna"
+    with Client(tmp_path / "no backend", address=address) as client:
+        assert client.remote
+        client.request(messages.Status())
+    assert {peer.guest for peer in open_host.peers} == {"anna"}
+
+
+def test_a_guest_that_is_taken_off_the_list_is_not_heard_though_it_stays_connected(open_host, guests, tmp_path):
+    address = guest_address(open_host)
+    guests[address.client_public] = "anna"
+    dealer, context = raw_socket(address)
+    dealer.send(messages.encode(messages.Ping()))
+    assert messages.decode_reply(dealer.recv()) == messages.Pong()
+    guests.clear()
+    dealer.send(messages.encode(messages.Cancel(job="late")))
+    assert not dealer.poll(500)
+    assert messages.Cancel(job="late") not in open_host.heard
+    context.destroy(0)
+
+
+def own_addresses():
+    """Of this machine, beside loopback."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        try:
+            probe.connect(("192.0.2.1", 9))  # sends nothing
+            return [probe.getsockname()[0]]
+        except OSError:
+            return []
+
+
+@pytest.mark.skipif(not own_addresses(), reason="no network")
+def test_the_key_of_the_computer_itself_counts_only_there(open_host):
+    elsewhere = f"tcp://{own_addresses()[0]}:{open_host.server.port}"
+    dealer, context = raw_socket(replace(open_host.address, endpoint=elsewhere))
+    dealer.send(messages.encode(messages.Ping()))
+    assert not dealer.poll(500)
+    assert not open_host.heard
+    context.destroy(0)
+
+
+@pytest.mark.parametrize("address", ["no address", "203.0.113.7", "999.1.1.1"])
+def test_an_address_that_is_not_ours_is_named(folder, address):
+    with pytest.raises(CycloramaError) as caught:
+        Server(keys_in(folder), 0, address)
+    assert caught.value.code == "host-not-usable"
+    assert address in caught.value.sentence
+
+
+def test_where_no_guest_is_expected_it_listens_to_loopback_only(host):
+    assert host.server.endpoint.startswith("tcp://127.0.0.1:")
+    for address in own_addresses():
+        with pytest.raises(OSError), socket.create_connection((address, host.server.port), timeout=2):
+            pass
+
+
+def test_it_listens_on_one_address_and_loopback(folder):
+    for address in own_addresses():
+        host = Host(folder, host=address)
+        for each in (address, "127.0.0.1"):
+            socket.create_connection((each, host.server.port), timeout=2).close()
+        host.close()

@@ -6,10 +6,12 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from cyclorama.bridge import messages
+from cyclorama.bridge.address import Address
 from cyclorama.bridge.client import Client
 from cyclorama.bridge.settings import PanoramaTo4D
 from cyclorama.bridge.whole_folder import partial_path
@@ -18,8 +20,8 @@ SERVE = """
 import sys
 from pathlib import Path
 from cyclorama.backend.server.serve import serve
-folder, port, worker = sys.argv[1:]
-serve(Path(folder), int(port), watch_stdin=True, worker_command=[sys.executable, worker])
+folder, port, listen, worker = sys.argv[1:]
+serve(Path(folder), int(port), watch_stdin=True, listen=listen, worker_command=[sys.executable, worker])
 """
 TOY_WORKER = Path(__file__).with_name("toy_worker.py")
 
@@ -42,20 +44,25 @@ def alive(process: int) -> bool:
 class Backend:
     """A server process, its folder, and a client of it."""
 
-    def __init__(self, folder: Path, port: int = 0, worker: Path = TOY_WORKER):
+    def __init__(self, folder: Path, port: int = 0, worker: Path = TOY_WORKER, listen: str = ""):
         self.folder = folder
-        command = (sys.executable, "-c", SERVE, str(folder), str(port), str(worker))
+        command = (sys.executable, "-c", SERVE, str(folder), str(port), listen, str(worker))
         pipe = subprocess.PIPE
         self.process = subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=pipe, text=True)
         assert self.process.stdout
         self.line = self.process.stdout.readline()
+
+    @property
+    def port(self) -> int:
+        return int(self.line.partition(",")[0].rpartition(":")[2])
 
     def workers(self) -> list[int]:
         listed = self.folder / "workers"
         return [int(line) for line in listed.read_text().split()] if listed.exists() else []
 
     def runs(self) -> list[str]:
-        return (self.folder / "runs").read_text().split()
+        listed = self.folder / "runs"
+        return listed.read_text().split() if listed.exists() else []
 
     def log(self) -> str:
         return (self.folder / "backend.log").read_text()
@@ -72,8 +79,8 @@ class Backend:
 class Asker:
     """A client that remembers all it heard, and names files in ``place``."""
 
-    def __init__(self, folder: Path, place: Path):
-        self.client = Client(folder, silence=2)
+    def __init__(self, folder: Path, place: Path, address: Address | None = None):
+        self.client = Client(folder, address=address, silence=2)
         self.place = place
         self.heard: list = []
 
@@ -88,16 +95,25 @@ class Asker:
             job=job, panorama=f"/toys/{toy}", output=str(self.output(job)), settings=PanoramaTo4D()
         )
 
-    def generate(self, toy: str, job: str = "job") -> messages.Reply:
-        return self.client.request(self.task(toy, job), 30)
+    def request(self, message: messages.Request, seconds: float = 30) -> Any:
+        return self.client.request(message, seconds)
 
-    def cancel(self, job: str = "job") -> messages.Reply:
-        return self.client.request(messages.Cancel(job=job))
+    def generate(self, toy: str, job: str = "job") -> Any:
+        return self.request(self.task(toy, job))
+
+    def cancel(self, job: str = "job") -> Any:
+        return self.request(messages.Cancel(job=job))
+
+    def lines(self) -> dict[str, messages.JobState]:
+        return {line.job: line for line in self.request(messages.Status()).jobs}
 
     def states(self) -> dict[str, str]:
-        reply = self.client.request(messages.Status(), 30)
-        assert isinstance(reply, messages.Jobs)
-        return {line.job: line.state for line in reply.jobs}
+        return {name: line.state for name, line in self.lines().items()}
+
+    def told_states(self, job: str = "job") -> list[str]:
+        """Of the job's events ``Changed``."""
+        changes = [message.state for message in self.listen() if isinstance(message, messages.Changed)]
+        return [state.state for state in changes if state.job == job]
 
     def listen(self) -> list:
         self.heard += self.client.drain()

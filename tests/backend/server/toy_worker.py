@@ -14,6 +14,9 @@ from cyclorama.bridge.errors import CycloramaError
 from cyclorama.bridge.scene_writer import SceneWriter
 from cyclorama.bridge.settings import PanoramaTo4D
 
+sys.path.append(str(Path(__file__).parent))
+from small_scene import fill
+
 
 def quick(output, report, show):
     print("this must not reach the server's pipe")
@@ -37,6 +40,24 @@ def deaf(output, report, show):
         time.sleep(0.1)
 
 
+def patient(output, report, show):
+    """Until it is told to go on, by a file beside its output."""
+    show(np.full((256, 512, 3), 99, np.uint8))
+    for step in itertools.count():
+        report("animate", step, 1_000_000)
+        if (output.parent / "go on").exists():
+            break
+        time.sleep(0.02)
+    output.mkdir()
+
+
+def lethal(output, report, show):
+    """Takes the server with it."""
+    report("animate", 0, 1)
+    os.kill(os.getppid(), 9)
+    time.sleep(60)
+
+
 def shows(output, report, show):
     report("animate", 0, 2)
     for shade in range(100):
@@ -56,6 +77,13 @@ def hungry(output, report, show):
     raise MemoryError
 
 
+def hungry_on_cuda(output, report, show):
+    try:
+        raise RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling cublasCreate(handle)")
+    except RuntimeError as error:
+        raise ValueError("the network cannot be run") from error
+
+
 def broken(output, report, show):
     raise ZeroDivisionError("a fault in a recipe")
 
@@ -65,15 +93,22 @@ def dies(output, report, show):
     os._exit(3)
 
 
-TOYS = {toy.__name__: toy for toy in (quick, endless, deaf, shows, refuses, hungry, broken, dies)}
+TOYS = {
+    toy.__name__: toy
+    for toy in (quick, endless, deaf, patient, lethal, shows, refuses, hungry, hungry_on_cuda, broken, dies)
+}
 
 
 def play(panorama, output, settings, report, *, overwrite, show):
     """Keeps a partial package as long as it runs, and a list of all runs."""
+    toy = panorama.read_text() if panorama.exists() else panorama.name
     with (backend_folder() / "runs").open("a") as runs:
-        runs.write(f"{panorama.name}\n")
-    with SceneWriter(output, overwrite):
-        TOYS[panorama.name](output, report, show)
+        runs.write(f"{toy}\n")
+    with SceneWriter(output, overwrite) as writer:
+        if toy == "scene":
+            fill(writer, 20_000)
+        else:
+            TOYS[toy](output, report, show)
 
 
 if __name__ == "__main__":
