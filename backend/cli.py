@@ -1,4 +1,4 @@
-"""The command ``cyclorama``: make, depth, inspect, serve, demo."""
+"""The command ``cyclorama``: make, depth, inspect, serve, keys, demo."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from ..bridge.errors import CycloramaError
 from ..bridge.memory import peak_bytes
 from ..bridge.settings import Rig
 from . import __version__
+from .invitations import invite, list_guests, revoke
 from .options import DepthOptions, Options, chosen
 
 if TYPE_CHECKING:
@@ -32,8 +33,16 @@ def main(arguments: list[str] | None = None) -> None:
         print(f"cyclorama {__version__}")
         return
     try:
+        if arguments[:1] == ["keys"]:
+            tyro.extras.subcommand_cli_from_dict(
+                {"invite": invite, "list": list_guests, "revoke": revoke},
+                prog="cyclorama keys",
+                description="Who may use the backend of this computer from another one.",
+                args=arguments[1:],
+            )
+            return
         tyro.extras.subcommand_cli_from_dict(
-            {"make": make, "depth": depth, "inspect": inspect, "serve": serve, "demo": demo},
+            {"make": make, "depth": depth, "inspect": inspect, "serve": serve, "keys": keys, "demo": demo},
             prog="cyclorama",
             description="Moving 3D backdrops for Blender: panoramas animated and lifted to Gaussians.",
             args=arguments,
@@ -145,17 +154,29 @@ def inspect(
     print(json.dumps(found, indent=2) if as_json else in_words(found))
 
 
-def serve(folder: Path | None = None, port: int = 0, watch_stdin: tyro.conf.FlagCreatePairsOff[bool] = False) -> None:
-    """Run the backend that Blender talks to, until stopped.
+def serve(
+    folder: Path | None = None,
+    port: int = 0,
+    listen: str = "",
+    watch_stdin: tyro.conf.FlagCreatePairsOff[bool] = False,
+) -> None:
+    """Run the backend that Blender talks to, until stopped. Jobs that are stopped with it go on at its next start.
 
     Args:
-        folder: where it keeps its address, keys and log; the user's data folder when left out.
-        port: TCP port on this computer; a free one is found when left out.
-        watch_stdin: end when standard input closes (so that it never outlives the program that started it).
+        folder: where it keeps its address, keys, jobs and log; the user's data folder when left out.
+        port: TCP port on this computer; when left out a free one is found, or, with listen, 47860.
+        listen: also let in other computers that were invited (cyclorama keys invite): this computer's address in the
+            network, or 0.0.0.0 for all it has.
+        watch_stdin: end after standard input closes, as soon as no job is left and no Blender uses it.
     """
     from .server.serve import serve as run
 
-    run(folder, port, watch_stdin)
+    run(folder, port, watch_stdin, listen)
+
+
+def keys() -> None:
+    """Say which other computers may use the backend of this one: keys invite, keys list, keys revoke."""
+    main(["keys", "--help"])
 
 
 def demo(

@@ -14,7 +14,7 @@ import tyro
 from msgspec import Meta
 from tyro.constructors import PrimitiveConstructorSpec
 
-from ..bridge.settings import DEPTH_SETTINGS, Box, PanoramaTo4D, Region, Stroke, checked
+from ..bridge.settings import DEPTH_SETTINGS, QUARTERS, Box, PanoramaTo4D, Region, Stroke, checked
 
 
 def _stroke(words: list[str]) -> Stroke:
@@ -24,23 +24,27 @@ def _stroke(words: list[str]) -> Stroke:
     return Stroke(*numbers)
 
 
+def _in_words(place: Stroke | Box) -> str:
+    return ",".join(f"{number:g}" for number in astuple(place))
+
+
 _STROKE = PrimitiveConstructorSpec(
     nargs=1,
     metavar="LON,LAT,DLON,DLAT,SPEED",
     instance_from_str=_stroke,
     is_instance=lambda value: isinstance(value, Stroke),
-    str_from_instance=lambda stroke: [",".join(f"{number:g}" for number in astuple(stroke))],
+    str_from_instance=lambda stroke: [_in_words(stroke)],
 )
 
 
-_REGION_PARTS = ("box", "mask", "strength", "prompt")
+_REGION_PARTS = ("box", "mask", "strength", "stroke", "prompt")
 _PROMPT = re.compile(r"(?:^|;)\s*prompt\s*=")
 
 
 def _region(words: list[str]) -> Region:
-    """``"box=LON,LAT,WIDTH,HEIGHT; strength=1.5; prompt=…"``, or ``mask=FILE`` for the box.
+    """``"box=LON,LAT,WIDTH,HEIGHT; strength=1.5; stroke=LON,LAT,DLON,DLAT,SPEED; prompt=…"``.
 
-    The prompt comes last, and semicolons belong to it.
+    Or ``mask=FILE`` for the box. The prompt comes last, and semicolons belong to it.
     """
     place, *prompt = _PROMPT.split(words[0], maxsplit=1)
     parts: dict[str, str] = {}
@@ -53,17 +57,21 @@ def _region(words: list[str]) -> Region:
         parts[name] = value
     return Region(
         mask=parts.get("mask", ""),
-        box=_box(parts["box"]) if "box" in parts else None,
+        box=Box(*_numbers(parts["box"], "box", 4)) if "box" in parts else None,
         prompt=prompt[0].strip() if prompt else "",
         strength=_number(parts.get("strength", "1"), "strength"),
+        stroke=Stroke(*_numbers(parts["stroke"], "stroke", 5)) if "stroke" in parts else None,
     )
 
 
-def _box(numbers: str) -> Box:
-    words = numbers.split(",")
-    if len(words) != 4:
-        raise ValueError(f"box= needs four numbers, {len(words)} given")
-    return Box(*(_number(word, "box") for word in words))
+def _numbers(given: str, what: str, count: int) -> list[float]:
+    words = given.split(",")
+    if len(words) != count:
+        raise ValueError(f"{what}= needs {_COUNTS[count]} numbers, {len(words)} given")
+    return [_number(word, what) for word in words]
+
+
+_COUNTS = {4: "four", 5: "five"}
 
 
 def _number(word: str, what: str) -> float:
@@ -74,13 +82,14 @@ def _number(word: str, what: str) -> float:
 
 
 def _region_in_words(region: Region) -> str:
-    box = region.box and ",".join(f"{number:g}" for number in astuple(region.box))
-    return f"{f'box={box}' if box else f'mask={region.mask}'}; strength={region.strength:g}; prompt={region.prompt}"
+    place = f"box={_in_words(region.box)}" if region.box else f"mask={region.mask}"
+    stroke = f"; stroke={_in_words(region.stroke)}" if region.stroke else ""
+    return f"{place}; strength={region.strength:g}{stroke}; prompt={region.prompt}"
 
 
 _REGION = PrimitiveConstructorSpec(
     nargs=1,
-    metavar='"box=LON,LAT,WIDTH,HEIGHT; strength=1; prompt=TEXT"',
+    metavar='"box=LON,LAT,WIDTH,HEIGHT; strength=1; stroke=LON,LAT,DLON,DLAT,SPEED; prompt=TEXT"',
     instance_from_str=_region,
     is_instance=lambda value: isinstance(value, Region),
     str_from_instance=lambda region: [_region_in_words(region)],
@@ -92,7 +101,7 @@ _REPEATED: dict[str, tuple[str, Any, str]] = {
         "region",
         Annotated[Region, _REGION],
         ". A box has its middle and size in degrees; mask=FILE stands for a painted region. "
-        "Strength and prompt may be left out; the prompt comes last",
+        "Strength, stroke and prompt may be left out; the prompt comes last",
     ),
 }
 """Settings that hold many: the option that adds one, its type, and what its help says beside the description."""
@@ -110,6 +119,9 @@ def _options(name: str, names: Sequence[str]) -> Any:
             option_name, item, more = _REPEATED[setting.name]
             kind = tyro.conf.UseAppendAction[tuple[item, ...]]
             option = Annotated[kind, tyro.conf.arg(help=meta.description + more, name=option_name)]
+        elif setting.name == "local_prompts":
+            places = " ".join(name.upper() for name in QUARTERS)
+            option = Annotated[tuple[str, str, str, str], tyro.conf.arg(help=meta.description, metavar=places)]
         else:
             option = Annotated[kind, tyro.conf.arg(help=_described(meta))]
         options.append((setting.name, option, field(default=setting.default)))

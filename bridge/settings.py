@@ -23,6 +23,11 @@ DEFAULT_FPS = 24.0
 LONGEST_PROMPT = 1000
 """Characters."""
 
+QUARTERS = ("front", "right", "back", "left")
+"""Of the horizon, each 90° wide, as ``PanoramaTo4D.local_prompts`` has them; the first is the panorama's centre."""
+
+_LocalPrompt = Annotated[str, Meta(max_length=LONGEST_PROMPT)]
+
 
 @dataclass(frozen=True)
 class Stroke:
@@ -62,6 +67,9 @@ class Region:
         str, Meta(max_length=LONGEST_PROMPT, description="What shall move here, and how; empty: the prompt of all")
     ] = ""
     strength: Annotated[float, Meta(ge=0, le=10, description="Multiplies the strength of all motion")] = 1.0
+    stroke: Annotated[
+        Stroke | None, Meta(description="Leads the flow in this region; none: the strokes of all, or a gentle drift")
+    ] = None
 
     def __post_init__(self):
         if bool(self.mask) == (self.box is not None):
@@ -114,6 +122,10 @@ class PanoramaTo4D:
     prompt: Annotated[
         str, Meta(max_length=LONGEST_PROMPT, description="What shall move, and how, for video models that read")
     ] = ""
+    local_prompts: Annotated[
+        tuple[_LocalPrompt, _LocalPrompt, _LocalPrompt, _LocalPrompt],
+        Meta(description="What else shall move to the front, right, back and left; added to the prompt of all"),
+    ] = ("", "", "", "")
     steps: Annotated[int, Meta(ge=1, le=200, description="Denoising steps of the video model")] = 25
     spherical_steps: Annotated[
         int, Meta(ge=0, le=200, description="So many of the first steps are taken on the sphere, where views agree")
@@ -301,6 +313,9 @@ FEWEST_GAUSSIANS = 1000
 
 WITHOUT_LOSS = "none"
 """As a loss's checkpoint: the loss is left out."""
+
+READ_PROMPTS = ("animate-anything", "wan", "tiny")
+"""Video models that are led by words (the tiny ones as those that they stand for)."""
 
 WITHOUT_NETWORK = ("skyline", "file")
 """Estimators that read no weights."""

@@ -39,7 +39,7 @@ def stroke_flow(mask: Mask, strokes: Sequence[Stroke]) -> Field:
     weights that fall off with the distance to each. A turning sphere neither opens nor closes anywhere.
 
     Raises:
-        CycloramaError: a stroke has no length, or starts where the mask is black.
+        CycloramaError: a stroke has no length.
     """
     height = mask.shape[0]
     towards = directions(height)
@@ -48,12 +48,25 @@ def stroke_flow(mask: Mask, strokes: Sequence[Stroke]) -> Field:
     weights = np.full(mask.shape, 1e-12, np.float32)
     for number, stroke in enumerate(strokes, 1):
         start, axis = _axis(stroke, number)
-        _check_inside(mask, start, stroke, number)
         weight = np.exp(sharpness * (towards @ start - 1))
         turning += weight[..., None] * axis
         weights += weight
     nearest = np.maximum(weights, 1e-12)[..., None]
     return np.cross(turning / nearest, towards) * soften(mask)[..., None]
+
+
+def check_inside(mask: Mask, strokes: Sequence[Stroke]) -> None:
+    """Raise ``CycloramaError`` "stroke-outside-mask" for the first stroke that starts where ``mask`` is black."""
+    for number, stroke in enumerate(strokes, 1):
+        column, row = pixels(direction(*np.deg2rad([stroke.longitude, stroke.latitude])), len(mask))
+        row = np.clip(np.rint(row), 0, len(mask) - 1)
+        if mask[int(row), int(np.rint(column)) % mask.shape[1]] <= 0:
+            raise CycloramaError(
+                "stroke-outside-mask",
+                f"Stroke {number} starts at longitude {stroke.longitude:g}°, latitude {stroke.latitude:g}°, "
+                "outside the region that moves.",
+                "Start it inside, or paint a mask that covers it.",
+            )
 
 
 def drift(sky: Mask, water: Mask, image: Float[np.ndarray, "height width 3"], eye_height: float, seed: int) -> Field:
@@ -97,18 +110,6 @@ def _axis(stroke: Stroke, number: int) -> tuple[np.ndarray, np.ndarray]:
             "Draw it as an arrow from where it starts towards where it goes.",
         )
     return start, np.cross(start, arrow / length) * np.deg2rad(stroke.speed)
-
-
-def _check_inside(mask: Mask, start: np.ndarray, stroke: Stroke, number: int) -> None:
-    column, row = pixels(start, len(mask))
-    row = np.clip(np.rint(row), 0, len(mask) - 1)
-    if mask[int(row), int(np.rint(column)) % mask.shape[1]] <= 0:
-        raise CycloramaError(
-            "stroke-outside-mask",
-            f"Stroke {number} starts at longitude {stroke.longitude:g}°, latitude {stroke.latitude:g}°, "
-            "outside the region that moves.",
-            "Start it inside, or paint a mask that covers it.",
-        )
 
 
 def _facing(mask: Mask, towards: np.ndarray) -> float:

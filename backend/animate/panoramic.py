@@ -59,6 +59,7 @@ class Making:
         seed: of all noise.
         schedule: the denoiser's steps.
         budget: memory that may be in use.
+        local_prompts: for the views that look to the front, right, back and left.
     """
 
     frames: int
@@ -66,6 +67,7 @@ class Making:
     seed: int
     schedule: Schedule
     budget: Budget
+    local_prompts: tuple[str, str, str, str] = ("", "", "", "")
 
 
 def working_width(panorama_width: int, model: Denoiser) -> int:
@@ -234,7 +236,7 @@ def _denoised(
     """The video's latents; all else that making them took is given back."""
     tensor = torch.from_numpy(picture).permute(2, 0, 1).contiguous()
     making_of = (making.frames, making.fps, making.seed, making.schedule)
-    denoiser = PanoramicDenoiser(model, tensor, regions, *making_of, at_once)
+    denoiser = PanoramicDenoiser(model, tensor, regions, *making_of, at_once, making.local_prompts)
     if denoiser.calls() == 0:
         raise CycloramaError(
             "region-too-small",
@@ -312,6 +314,6 @@ def _laid_over(
 def _named(picture: np.ndarray, regions: Sequence[MotionRegion], model: Denoiser, making: Making) -> str:
     """A digest of everything the latents depend on, this program's version included."""
     words = (__version__, model.fingerprint, model.noise_levels(making.schedule.steps), making.schedule)
-    of_video = (making.frames, making.fps, making.seed)
+    of_video = (making.frames, making.fps, making.seed, making.local_prompts)
     masks = (part for region in regions for part in (region.mask.data, f"{region.prompt!r} {region.strength}"))
     return digest((repr((words, of_video)), picture.data, *masks))

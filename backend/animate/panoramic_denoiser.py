@@ -31,6 +31,7 @@ from ..sphere.icosphere import VIEW_FOV, frequency_for
 from ..sphere.noise import WhiteNoise
 from ..sphere.windows import WholePanorama, Windows
 from .denoisers.protocol import Conditions, Denoiser, Latents, Shot
+from .local_prompts import joined, local_prompt
 from .masks import mask_at, masks_in
 from .regions import MotionRegion
 from .tiles import encode_panorama, preview
@@ -134,6 +135,7 @@ class PanoramicDenoiser:
         fps: its rate, which some models want to know.
         seed: of all noise.
         at_once: runs of the model computed together; changes nothing but speed and memory.
+        local_prompts: told to the views that look to the front, right, back and left, after their region's.
     """
 
     def __init__(
@@ -146,6 +148,7 @@ class PanoramicDenoiser:
         seed: int,
         schedule: Schedule,
         at_once: int = 1,
+        local_prompts: Sequence[str] = ("",) * 4,
     ):
         self.model = model
         self.schedule = schedule
@@ -156,6 +159,7 @@ class PanoramicDenoiser:
         self._latent_frames = model.latent_frames(frames)
         self._seed = seed
         self._at_once = at_once
+        self._local_prompts = local_prompts if model.takes_prompt else ("",) * 4
         self._height = picture.shape[1] // model.scale
         side = self._height // 2
         self._noise = WhiteNoise(seed, frequency_for(VIEW_FOV / side))
@@ -282,7 +286,8 @@ class PanoramicDenoiser:
         shots = []
         for number, (chart, region, _) in enumerate(wanted):
             seed = (self._seed * 1009 + number) % 2**31
-            shots.append(Shot(pictures[chart], all_that_moves[chart], region.prompt, region.strength, seed))
+            prompt = joined(region.prompt, local_prompt(charts.rays(chart), self._local_prompts))
+            shots.append(Shot(pictures[chart], all_that_moves[chart], prompt, region.strength, seed))
         prepared = self.model.prepare(shots, self._frames, self._fps, between)
         return [Run(chart, weight, told) for (chart, _, weight), told in zip(wanted, prepared, strict=True)]
 

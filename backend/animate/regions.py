@@ -15,7 +15,7 @@ import numpy as np
 from jaxtyping import Bool, Float, Float32
 
 from ...bridge.errors import CycloramaError
-from ...bridge.settings import Box, PanoramaTo4D, Region
+from ...bridge.settings import Box, PanoramaTo4D, Region, Stroke
 from ..sphere.equirectangular import latitudes, longitudes
 from ..sphere.panorama import Panorama
 
@@ -34,11 +34,13 @@ class MotionRegion:
         mask: (height, 2·height) float32 in 0..1, soft-edged, less what later regions cover; exactly 0 outside.
         prompt: what shall move, and how; "" for nothing in particular.
         strength: of the motion; 1 is the usual.
+        stroke: along which the flow goes here; None for none of its own.
     """
 
     mask: Mask
     prompt: str
     strength: float
+    stroke: Stroke | None = None
 
 
 def motion_regions(
@@ -77,7 +79,7 @@ def _layers(settings: PanoramaTo4D, panorama: Panorama, read_mask: ReadMask) -> 
         mask = _region_mask(region, number, panorama, read_mask)
         if (mask * uncovered).any():
             prompt, strength = region.prompt or settings.prompt, region.strength * settings.strength
-            layers.append(MotionRegion(mask * uncovered, prompt, strength))
+            layers.append(MotionRegion(mask * uncovered, prompt, strength, region.stroke))
         uncovered *= 1 - mask
     return tuple(reversed(layers))
 

@@ -12,7 +12,7 @@ import numpy as np
 from ...bridge.scene import Model
 from ...bridge.settings import DEFAULT_FPS, DEFAULT_FRAMES, PanoramaTo4D
 from ..animate.advection import animate
-from ..animate.flow import Field, drift, steady, stroke_flow
+from ..animate.flow import Field, Mask, check_inside, drift, steady, stroke_flow
 from ..animate.regions import MotionRegion, motion_regions, union
 from ..sphere.panorama import Panorama, PanoramaVideo
 from ..sphere.pictures import read_mask
@@ -48,31 +48,54 @@ def flow_motion(panorama: Panorama, proposed: MovingRegions, settings: PanoramaT
     flow = _flow(panorama, proposed, settings)
     steps = 2 * frames
     video = animate(panorama, flow, frames, settings.fps or DEFAULT_FPS, lambda step: report("animate", step, steps))
-    unread = settings.prompt or any(region.prompt for region in settings.regions)
+    unread = settings.prompt or any(settings.local_prompts) or any(region.prompt for region in settings.regions)
     notes = ("The flow animator reads no prompt; the panoramic one does, with a video model that does.",)
     return Motion(video, loops=True, notes=notes if unread else ())
 
 
 def _flow(panorama: Panorama, proposed: MovingRegions, settings: PanoramaTo4D) -> Field:
     """The flow of the strokes inside the regions or the mask; what is not given is proposed."""
-    strength = np.float32(settings.strength)
     if settings.regions:
-        regions = motion_regions(settings, panorama, read_mask)
-        mask = union(regions)
-        weighted = sum(region.mask * np.float32(region.strength) for region in regions)
-        strength = (weighted / np.maximum(mask, 1e-6))[..., None]
-    else:
-        mask = read_mask(Path(settings.mask), panorama) if settings.mask else None
-    if settings.strokes and mask is None:
+        return _flow_of_regions(panorama, proposed, settings)
+    mask = read_mask(Path(settings.mask), panorama) if settings.mask else None
+    if mask is None and settings.strokes:
         region = (proposed.sky + proposed.water).clip(0, 1)
+        check_inside(region, settings.strokes)
         flow = stroke_flow(region, settings.strokes) * steady(panorama.image, region)[..., None]
-    elif mask is not None and settings.strokes:
-        flow = stroke_flow(mask, settings.strokes)
+    elif mask is None:
+        flow = drift(proposed.sky, proposed.water, panorama.image, settings.eye_height, settings.seed)
     else:
-        water = proposed.water if mask is None else proposed.water * mask
-        sky = proposed.sky if mask is None else mask - water  # what is painted and no water drifts like a sky
-        flow = drift(sky, water, panorama.image, settings.eye_height, settings.seed)
-    return flow * strength
+        check_inside(mask, settings.strokes)
+        flow = _flow_inside(mask, panorama, proposed, settings)
+    return flow * np.float32(settings.strength)
+
+
+def _flow_of_regions(panorama: Panorama, proposed: MovingRegions, settings: PanoramaTo4D) -> Field:
+    """In each region that has a stroke, along it; in the others along the strokes of all, or a drift.
+
+    A region's own stroke may start beside the region; one of all starts in some region.
+    """
+    regions = motion_regions(settings, panorama, read_mask)
+    check_inside(union(regions), settings.strokes)
+    flow = np.zeros((*panorama.image.shape[:2], 3), np.float32)
+    for region in regions:
+        if region.stroke:
+            flow += stroke_flow(region.mask, (region.stroke,)) * np.float32(region.strength)
+    others = [region for region in regions if not region.stroke]
+    if others:
+        mask = union(others)
+        weighted = sum(region.mask * np.float32(region.strength) for region in others)
+        flow += _flow_inside(mask, panorama, proposed, settings) * (weighted / np.maximum(mask, 1e-6))[..., None]
+    return flow
+
+
+def _flow_inside(mask: Mask, panorama: Panorama, proposed: MovingRegions, settings: PanoramaTo4D) -> Field:
+    """Along the strokes of all inside ``mask``; without them a gentle drift."""
+    if settings.strokes:
+        return stroke_flow(mask, settings.strokes)
+    water = proposed.water * mask
+    sky = mask - water  # what is painted and no water drifts like a sky
+    return drift(sky, water, panorama.image, settings.eye_height, settings.seed)
 
 
 def model_motion(
@@ -98,6 +121,7 @@ def model_motion(
         settings.seed,
         schedule,
         Budget.of(round(settings.memory * 1e9), device),
+        settings.local_prompts,
     )
     video, safe = animate(panorama, regions, model, making, report, show)
     used = (Model(id=model.name, licence=model.licence),)
@@ -109,7 +133,7 @@ def _notes(regions: tuple[MotionRegion, ...], settings: PanoramaTo4D, model: Den
     from ..animate.panoramic import working_width
 
     yield from licence_notes((Model(id=model.name, licence=model.licence),))
-    if any(region.prompt for region in regions) and not model.takes_prompt:
+    if (any(settings.local_prompts) or any(region.prompt for region in regions)) and not model.takes_prompt:
         yield f"{model.name} reads no prompt: what was written there had no effect."
     if any(region.strength != 1 for region in regions) and not model.takes_strength:
         yield f"{model.name} knows no motion strength: say in the prompt how much shall move."

@@ -48,18 +48,20 @@ def read_panorama(path: Path, width: int = 0, report: Callable[[int, int], None]
 
 
 def read_mask(path: Path, panorama: Panorama) -> Float[np.ndarray, "height width"]:
-    """Read a mask painted over ``panorama``: 0 (still) to 1 (moves), reduced like it.
+    """Read a mask painted over ``panorama``: 0 (still) to 1 (moves), in the size of its image.
 
     Raises:
-        CycloramaError: missing, no image, cut short, not of the panorama file's size, or black all over.
+        CycloramaError: missing, no image, cut short, black all over, or of another size than the panorama's file and
+            not twice as wide as high.
     """
     source, spec = _open(path, "mask")
-    if (spec.width, spec.height) != (panorama.file_width, panorama.file_height):
+    of_its_size = (spec.width, spec.height) == (panorama.file_width, panorama.file_height)
+    if not of_its_size and abs(spec.width - 2 * spec.height) > _RATIO_TOLERANCE * spec.width:
         raise CycloramaError(
             "mask-size",
             f"The mask {path} has {spec.width} x {spec.height} pixels, "
             f"the panorama {panorama.file_width} x {panorama.file_height}.",
-            "Paint the mask on an image of the panorama's size.",
+            "Paint the mask on an image of the panorama's size, or on one twice as wide as high.",
         )
     width = panorama.image.shape[1]
     mask = _read_reduced(path, source, spec, width, is_colour=False, report=lambda done, rows: None).mean(axis=-1)
@@ -157,7 +159,8 @@ def _read_reduced(
         strips.append(linear if factor == 1 else cv2.resize(linear, size, interpolation=cv2.INTER_AREA))
     whole = np.concatenate(strips).reshape(-1, strips[0].shape[1], strips[0].shape[2] if strips[0].ndim == 3 else 1)
     if whole.shape[:2] != (width // 2, width):
-        whole = cv2.resize(whole, (width, width // 2), interpolation=cv2.INTER_AREA)
+        way = cv2.INTER_AREA if len(whole) >= width // 2 else cv2.INTER_LINEAR
+        whole = cv2.resize(whole, (width, width // 2), interpolation=way)
     return np.ascontiguousarray(whole.reshape(width // 2, width, -1))
 
 

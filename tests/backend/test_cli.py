@@ -181,8 +181,8 @@ def spoiled(name: str, panorama: Path, picture) -> tuple[list[object], str]:
     if name in ("NaN", "infinite"):
         flat[12, 34] = float(name) if name == "NaN" else np.inf
         return [picture("bad.exr", flat, "float")], "bad.exr has a pixel that is NaN or infinite, at column 34, row 12"
-    if name == "mask of another size":
-        return [panorama, "--mask", picture("mask.png", flat[:32, :64] + 1)], "mask.png has 64 x 32"
+    if name == "mask of another shape":
+        return [panorama, "--mask", picture("mask.png", flat[:32, :32] + 1)], "mask.png has 32 x 32"
     if name == "black mask":
         return [panorama, "--mask", picture("mask.png", flat)], "mask.png is black"
     if name == "stroke outside the mask":
@@ -211,7 +211,7 @@ def spoiled(name: str, panorama: Path, picture) -> tuple[list[object], str]:
 
 BAD = [
     *("not 2:1", "no image", "truncated EXR", "truncated PNG", "0 bytes", "missing", "NaN", "infinite"),
-    *("mask of another size", "black mask", "stroke outside the mask", "stroke without length"),
+    *("mask of another shape", "black mask", "stroke outside the mask", "stroke without length"),
     *("stroke beyond the sphere", "less than no frames", "NaN fps"),
     *("box too wide", "preview of no format", "preview nowhere"),
     *("depth file nobody reads", "depth file missing", "iterations nobody reads", "too few Gaussians"),

@@ -35,6 +35,13 @@ def test_choices_texts_and_numbers_are_taken():
     )
 
 
+def test_the_four_local_prompts_are_given_together():
+    told = ("a lake", "", "birds; many", "")
+    assert understood("--local-prompts", *told) == PanoramaTo4D(local_prompts=told)
+    with pytest.raises(SystemExit):
+        understood("--local-prompts", "a lake")
+
+
 def test_a_lift_is_chosen_with_what_it_reads():
     words = ("--lift", "tip4gen", "--gaussians", "500000", "--inpainter", "someone/painter", "--iterations", "3000")
     networks = ("--densify", "mcmc", "--semantic-checkpoint", "none", "--perceptual-checkpoint", "someone/eye")
@@ -91,12 +98,12 @@ def test_a_depth_file_without_its_estimator_is_refused_on_both_commands():
 def test_regions_and_strokes_are_taken_in_their_order():
     settings = understood(
         *("--region", "box=170,-30.5,40,20; strength=1.5; prompt=boats rock, x = 3"),
-        *("--region", "mask=my clouds.png;prompt=clouds", "--stroke", "-10,20,30,0,5"),
+        *("--region", "mask=my clouds.png; stroke=-10,20,30,-1.5,5;prompt=clouds", "--stroke", "-10,20,30,0,5"),
     )
     assert settings == PanoramaTo4D(
         regions=(
             Region(box=Box(170, -30.5, 40, 20), strength=1.5, prompt="boats rock, x = 3"),
-            Region(mask="my clouds.png", prompt="clouds"),
+            Region(mask="my clouds.png", prompt="clouds", stroke=Stroke(-10, 20, 30, -1.5, 5)),
         ),
         strokes=(Stroke(-10, 20, 30, 0, 5),),
     )
@@ -113,6 +120,8 @@ def test_a_region_s_prompt_is_all_that_follows():
         ("box=1,2,3", "four numbers, 3 given"),
         ("box=1,2,3,wide", "'wide' is none"),
         ("mask=a.png; strength=much", "'much' is none"),
+        ("mask=a.png; stroke=1,2,3,4", "stroke= needs five numbers, 4 given"),
+        ("mask=a.png; stroke=1,2,3,4,fast", "'fast' is none"),
         ("mask=a.png; colour=green", "'colour=green' is none of"),
         ("clouds.png", "'clouds.png' is none of"),
         ("", "'' is none of"),

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from cyclorama.backend.animate.flow import drift, soften, stroke_flow
+from cyclorama.backend.animate.flow import check_inside, drift, soften, stroke_flow
 from cyclorama.backend.sphere.equirectangular import direction, directions, latitudes, pixels, tangents
 from cyclorama.bridge.errors import CycloramaError
 from cyclorama.bridge.settings import Stroke
@@ -157,10 +157,11 @@ def test_there_is_no_pinch_at_the_poles(pole):
 
 def test_a_stroke_outside_the_mask_is_named():
     with pytest.raises(CycloramaError) as caught:
-        stroke_flow(sky_mask(), [STROKES[1], Stroke(33, -45, 10, 0, 5)])
+        check_inside(sky_mask(), [STROKES[1], Stroke(33, -45, 10, 0, 5)])
     assert caught.value.code == "stroke-outside-mask"
     assert "Stroke 2" in caught.value.sentence
     assert "33°" in caught.value.sentence and "-45°" in caught.value.sentence
+    check_inside(sky_mask(), STROKES[1:2])
 
 
 def test_a_stroke_without_length_is_named():

@@ -284,10 +284,23 @@ def test_a_mask_is_reduced_as_its_panorama_is(picture):
     np.testing.assert_allclose(mask[0, 14:19], [1, 1, 0.5, 0, 0], atol=1e-6)
 
 
-def test_a_mask_of_another_size_is_named_with_both_sizes(picture, panorama):
-    path = picture("mask.png", np.ones((32, 64, 1), np.float32))
+def test_a_mask_of_another_shape_is_named_with_both_sizes(picture, panorama):
+    path = picture("mask.png", np.ones((64, 64, 1), np.float32))
     sentence = raised(read_mask, path, panorama, code="mask-size", about=path)
-    assert "64 x 32" in sentence and "128 x 64" in sentence
+    assert "64 x 64" in sentence and "128 x 64" in sentence
+
+
+@pytest.mark.parametrize("factor", [0.5, 2])
+def test_a_mask_may_be_coarser_or_finer_than_its_panorama(picture, panorama, factor):
+    height = round(HEIGHT * factor)
+    painted = np.zeros((height, 2 * height, 1), np.float32)
+    painted[: height // 2, height:] = 1
+    mask = read_mask(picture("mask.png", painted), panorama)
+    assert mask.shape == (HEIGHT, WIDTH)
+    expected = np.zeros_like(mask)
+    expected[: HEIGHT // 2, HEIGHT:] = 1
+    np.testing.assert_allclose(mask, expected, atol=0.45)  # half a coarse pixel at the edges
+    assert (mask != expected).mean() < 0.03
 
 
 def test_a_black_mask_is_named(picture, panorama):
