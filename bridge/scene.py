@@ -4,11 +4,14 @@ scene.json              what is in it (``SceneInfo``)
 static.safetensors      the Gaussians that never change
 moving.safetensors      of those that do: the arrays that are the same in every frame (may be missing)
 frames/000000.safetensors …   of those that do: the arrays that change, one file a frame (missing when nothing moves)
+points.safetensors      of the point cloud: the arrays that are the same in every frame (may be missing)
+points/000000.safetensors …   of the point cloud: those that change, one file a frame (missing when there is none)
 video/000000.exr …      the panoramic video, scene-linear (also the world light)
 depth/000000.exr …      distance along the ray, metres; one file when it is the same in every frame
 preview.webp            a small picture
 
-Arrays are float32 as they are (version 1), or rounded and packed (version 2: ``packing``, ``rounding``).
+Gaussians are float32 as they are (version 1), or rounded and packed (version 2: ``packing``, ``rounding``). A package
+with a point cloud (``points``), float32 as it is, is of version 3.
 """
 
 from __future__ import annotations
@@ -27,20 +30,30 @@ from safetensors import SafetensorError, safe_open
 from .errors import CycloramaError
 from .gaussians import COLOUR, COLUMNS, Gaussians, faults
 from .packing import Numbers, Packing, packing_of, unpack, zstandard
+from .points import POINT_COLUMNS, Points, point_faults
 from .rounding import Error, restored
+from .stored_arrays import layout, numbers_at
 
 FORMAT = "cyclorama-scene"
-VERSION = 2
+VERSION = 3
 """Version of the package's layout; a reader refuses newer ones. Packages that an older reader can read say an older."""
 
 UNPACKED_VERSION = 1
 """Of packages whose arrays are float32 as they are."""
 
+PACKED_VERSION = 2
+"""Of packages whose Gaussians are packed and that have no points."""
+
 SUFFIX = ".cyclorama"
 INFO = "scene.json"
 STATIC = "static.safetensors"
 MOVING = "moving.safetensors"
+POINTS = "points.safetensors"
 PREVIEW = "preview.webp"
+
+SPLAT_FRAMES = "frames"
+POINT_FRAMES = "points"
+"""Folders of what changes: names for ``frame_name``."""
 
 _LEFT_BY_OPERATING_SYSTEMS = {".DS_Store", "Thumbs.db", "desktop.ini"}
 
@@ -93,6 +106,8 @@ class SceneInfo(msgspec.Struct, frozen=True, kw_only=True):
     """Frame ``frame_count`` would be frame 0 again."""
     static_count: Annotated[int, Meta(ge=0)]
     moving_count: Annotated[int, Meta(ge=0)]
+    point_count: Annotated[int, Meta(ge=0)] = 0
+    """Of the point cloud, the same in every frame; 0: there is none."""
     bounds: tuple[tuple[float, float, float], tuple[float, float, float]]
     """Least and greatest corner of all positions, metres."""
     safe_radius: float | None = None
@@ -106,7 +121,7 @@ class SceneInfo(msgspec.Struct, frozen=True, kw_only=True):
     files: dict[str, FileInfo]
 
 
-def frame_name(index: int, folder: str = "frames", suffix: str = ".safetensors") -> str:
+def frame_name(index: int, folder: str = SPLAT_FRAMES, suffix: str = ".safetensors") -> str:
     """Path inside the package of one frame's file: ``frames/000000.safetensors``."""
     return f"{folder}/{index:06d}{suffix}"
 
@@ -138,9 +153,18 @@ class Scene:
         """The arrays of the moving Gaussians that differ from frame to frame, as they are in frame ``index``."""
         return self._arrays(frame_name(index))
 
+    def points(self, index: int) -> Points:
+        """The point cloud as it is in frame ``index`` (``info.point_count`` points)."""
+        shared = self._arrays(POINTS) if POINTS in self.info.files else {}
+        return Points.from_arrays(shared | self._arrays(frame_name(index, POINT_FRAMES)))
+
     def video_frames(self) -> list[Path]:
         """The files of the panoramic video, in order."""
         return [self.folder / name for name in sorted(self.info.files) if name.startswith("video/")]
+
+    def depth_frames(self) -> list[Path]:
+        """The files of the distances, in order; one when they are the same in every frame."""
+        return [self.folder / name for name in sorted(self.info.files) if name.startswith("depth/")]
 
     def validate(self) -> None:
         """Read every byte: checksums and values. Raises ``CycloramaError`` naming the first file that is wrong."""
@@ -148,29 +172,37 @@ class Scene:
             path = self.folder / name
             if sha256(path) != expected.sha256:
                 raise _damaged(path, "does not match its checksum")
-            for fault in faults(self._arrays(name)) if expected.arrays else ():
+            wrong = point_faults if _is_of_points(name) else faults
+            for fault in wrong(self._arrays(name)) if expected.arrays else ():
                 raise _damaged(path, f"is damaged: {fault}")
 
-    def _arrays(self, name: str) -> dict[str, np.ndarray]:
+    def stream(self, name: str) -> Iterator[tuple[str, np.ndarray]]:
+        """The arrays of one of the package's files by name, read one after the other. Raises ``CycloramaError``."""
         path = self.folder / name
         try:
-            with safe_open(path, framework="np") as file:
-                stored = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 (not a dict)
-                packing = packing_of(file.metadata())
-            if packing is None:
-                return stored
-            return stored | self._unpack(name, stored, packing)
-        except (OSError, SafetensorError) as error:
-            raise _damaged(path, f"cannot be read ({error})") from error
+            metadata, places = layout(path, self.info.files[name].bytes)
+            packing = packing_of(metadata)
+            packed = packing.arrays if packing is not None else {}
+            yield from numbers_at(path, {key: place for key, place in places.items() if key not in packed})
+            if packing is not None:
+                squeezed = dict(numbers_at(path, {key: places[key] for key in packed}))
+                yield from self._unpack(name, squeezed, packing)
+        except (OSError, KeyError) as error:
+            raise _damaged(path, f"cannot be read ({getattr(error, 'strerror', None) or error})") from error
         except ValueError as error:
             raise _damaged(path, str(error)) from error
 
-    def _unpack(self, name: str, stored: dict[str, np.ndarray], packing: Packing) -> dict[str, np.ndarray]:
+    def _arrays(self, name: str) -> dict[str, np.ndarray]:
+        return dict(self.stream(name))
+
+    def _unpack(self, name: str, stored: dict[str, np.ndarray], packing: Packing) -> Iterator[tuple[str, np.ndarray]]:
         if name == frame_name(0):
             self._first_frame = dict(unpack(stored, packing, {}))
-            return {key: restored(key, numbers) for key, numbers in self._first_frame.items()}
-        first = self._first() if name.startswith("frames/") else {}
-        return {key: restored(key, numbers) for key, numbers in unpack(stored, packing, first)}
+            numbers = iter(self._first_frame.items())
+        else:
+            numbers = unpack(stored, packing, self._first() if name.startswith(f"{SPLAT_FRAMES}/") else {})
+        for key, columns in numbers:
+            yield key, restored(key, columns)
 
     def _first(self) -> Numbers:
         """What the packed arrays of later frames may build on: the first one's numbers, kept once they were read."""
@@ -244,23 +276,36 @@ def _files_below(folder: Path) -> Iterator[Path]:
 
 def _check_arrays(folder: Path, info: SceneInfo) -> None:
     """The declared arrays and those in the files' own headers agree, and are the ones a scene is made of."""
-    frames = [frame_name(index) for index in range(info.frame_count)] if info.moving_count else []
-    shared = set(info.files[MOVING].arrays) if MOVING in info.files else set()
-    for name in [STATIC, *([MOVING] if shared else []), *frames]:
+    moving = [frame_name(index) for index in range(info.frame_count)] if info.moving_count else []
+    points = [frame_name(index, POINT_FRAMES) for index in range(info.frame_count)] if info.point_count else []
+    _check_kind(folder, info, [STATIC], "", COLUMNS, info.static_count)
+    _check_kind(folder, info, moving, MOVING, COLUMNS, info.moving_count)
+    _check_kind(folder, info, points, POINTS, POINT_COLUMNS, info.point_count)
+
+
+def _check_kind(
+    folder: Path, info: SceneInfo, names: list[str], shared: str, columns: dict[str, int], count: int
+) -> None:
+    """Files of one kind: each has all of ``columns``, but for those in the file ``shared``, if that is there."""
+    common = set(info.files[shared].arrays) if shared in info.files else set()
+    for name in [*([shared] if common else []), *names]:
         if name not in info.files:
             raise _damaged(folder / name, "is missing")
-        count = info.static_count if name == STATIC else info.moving_count
         arrays, packing = _header(folder / name)
         if arrays != info.files[name].arrays or (packing.encoding if packing else "") != info.files[name].encoding:
             raise _damaged(folder / name, "holds other arrays than scene.json says")
         arrays = _unpacked(folder / name, arrays, packing)
         for key, array in arrays.items():
-            if key in COLUMNS and array != ArrayInfo("F32", (count, COLUMNS[key])):
-                wanted = f"float32 of {count} x {COLUMNS[key]}"
+            if key in columns and array != ArrayInfo("F32", (count, columns[key])):
+                wanted = f"float32 of {count} x {columns[key]}"
                 raise _damaged(folder / name, f"has '{key}' as {array.dtype} of shape {array.shape}, not {wanted}")
-        lacking = set(COLUMNS) - set(arrays) - (shared if name in frames else set())
-        if name != MOVING and lacking:
+        lacking = set(columns) - set(arrays) - (common if name != shared else set())
+        if name != shared and lacking:
             raise _damaged(folder / name, f"lacks {', '.join(sorted(lacking))}")
+
+
+def _is_of_points(name: str) -> bool:
+    return name == POINTS or name.startswith(f"{POINT_FRAMES}/")
 
 
 def header(path: Path) -> dict[str, ArrayInfo]:

@@ -13,10 +13,14 @@ from safetensors.numpy import save_file
 from .errors import CycloramaError
 from .gaussians import Gaussians, faults
 from .packing import SMALL, Compression, Numbers, order, pack, zstandard
+from .points import POINT_COLUMNS
 from .rounding import ERROR
 from .scene import (
     INFO,
     MOVING,
+    PACKED_VERSION,
+    POINT_FRAMES,
+    POINTS,
     STATIC,
     UNPACKED_VERSION,
     VERSION,
@@ -50,6 +54,7 @@ class SceneWriter:
         self._files: dict[str, FileInfo] = {}
         self._static_count = 0
         self._moving_count = 0
+        self._point_count = 0
         self._low = np.full(3, np.inf)
         self._high = np.full(3, -np.inf)
         self._order: np.ndarray | None = None
@@ -78,6 +83,15 @@ class SceneWriter:
         if index == 0:
             self._first_frame = numbers
 
+    def points(self, arrays: Mapping[str, np.ndarray]) -> None:
+        """Arrays of the point cloud that are the same in every frame, by the names of ``POINT_COLUMNS``."""
+        self._save_points(POINTS, arrays)
+
+    def points_frame(self, index: int, arrays: Mapping[str, np.ndarray]) -> None:
+        """Arrays of the point cloud that differ from frame to frame, as they are in frame ``index``."""
+        self._point_count = len(next(iter(arrays.values())))
+        self._save_points(frame_name(index, POINT_FRAMES), arrays)
+
     def file(self, name: str, write: Callable[[Path], None]) -> None:
         """Any other file: ``write`` is given the path to write to."""
         path = self._folder.file(name, write)
@@ -90,11 +104,13 @@ class SceneWriter:
         Args:
             described: the fields of ``SceneInfo`` that the writer does not know itself (generator, seed, …).
         """
+        packed = PACKED_VERSION if self._packs else UNPACKED_VERSION
         info = SceneInfo(
-            version=VERSION if self._packs else UNPACKED_VERSION,
+            version=VERSION if self._point_count else packed,
             error=ERROR if self._packs else None,
             static_count=self._static_count,
             moving_count=self._moving_count,
+            point_count=self._point_count,
             bounds=(_corner(self._low), _corner(self._high)),
             files=self._files,
             **described,
@@ -115,9 +131,7 @@ class SceneWriter:
 
     def _save(self, name: str, arrays: Mapping[str, np.ndarray], first: Numbers | None = None) -> Numbers:
         whole = {key: np.ascontiguousarray(array, np.float32) for key, array in arrays.items()}
-        if len(whole.get("position", ())):
-            self._low = np.minimum(self._low, whole["position"].min(axis=0))
-            self._high = np.maximum(self._high, whole["position"].max(axis=0))
+        self._widen(whole)
         if not self._packs:
             self.file(name, lambda path: _save_file(whole, path))
             return {}
@@ -127,6 +141,20 @@ class SceneWriter:
         self.file(name, lambda path: _save_file(stored, path, metadata))
         self._files[name] = msgspec.structs.replace(self._files[name], encoding=SMALL)
         return numbers
+
+    def _save_points(self, name: str, arrays: Mapping[str, np.ndarray]) -> None:
+        whole = {
+            key: np.ascontiguousarray(array, np.float32).reshape(len(array), POINT_COLUMNS[key])
+            for key, array in arrays.items()
+        }
+        self._widen(whole)
+        self.file(name, lambda path: _save_file(whole, path))
+
+    def _widen(self, arrays: Mapping[str, np.ndarray]) -> None:
+        """Take positions into the bounds."""
+        if len(arrays.get("position", ())):
+            self._low = np.minimum(self._low, arrays["position"].min(axis=0))
+            self._high = np.maximum(self._high, arrays["position"].max(axis=0))
 
 
 def _save_file(arrays: dict[str, np.ndarray], path: Path, metadata: dict[str, str] | None = None) -> None:

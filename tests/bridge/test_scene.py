@@ -532,7 +532,7 @@ def test_an_absurd_number_of_frames_is_refused_at_once(package):
     assert "frame_count" in refused(package, "scene.json")
 
 
-@pytest.mark.parametrize("version", [3, 1000, "1", 1.5, None])
+@pytest.mark.parametrize("version", [4, 1000, "1", 1.5, None])
 def test_a_newer_version_is_named_with_what_to_do(package, version):
     describe(package, version=version)
     sentence = refused(package, "scene.json", "package-newer")
