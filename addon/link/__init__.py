@@ -1,4 +1,4 @@
-"""The backend as Blender sees it: its process, its connection, the current job."""
+"""The backend as Blender sees it: its process, its connection, all jobs."""
 
 from .job import Job
 from .session import (
@@ -8,13 +8,23 @@ from .session import (
     current_job,
     device,
     drain,
+    forget,
     generate,
+    import_again,
+    job_called,
+    jobs,
+    listen,
+    notice,
+    recall,
     register,
+    retry,
     start_backend,
     stop_backend,
     trouble,
+    unlisten,
     unregister,
     wait,
+    welcome,
     working,
 )
 
@@ -26,12 +36,22 @@ __all__ = [
     "current_job",
     "device",
     "drain",
+    "forget",
     "generate",
+    "import_again",
+    "job_called",
+    "jobs",
+    "listen",
+    "notice",
+    "recall",
     "register",
+    "retry",
     "start_backend",
     "stop_backend",
     "trouble",
+    "unlisten",
     "unregister",
     "wait",
+    "welcome",
     "working",
 ]

@@ -1,32 +1,49 @@
-"""What the artist asked for, and how far it is. Changes only by what the backend says."""
+"""One wish, from the click to the scene in Blender. Changes only by what the backend says, and by the artist."""
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
 from ...bridge import messages
 from ...bridge.errors import CycloramaError
+from ...bridge.scene import is_package
 
-State = Literal["starting", "waiting", "running", "done", "failed", "cancelled"]
-"""``starting``: the backend has not been told yet; ``waiting``: it has other jobs to do first."""
+State = Literal["starting", "sending", "waiting", "running", "asleep", "fetching", "done", "failed", "cancelled"]
+"""``starting``: the backend has not been told yet; ``sending``: its files go to another computer; ``waiting``: the
+backend has other jobs to do first; ``asleep``: the backend that has it is off; ``fetching``: its scene comes from
+another computer."""
 
 _ENDED = ("done", "failed", "cancelled")
+_ASKED_ALREADY = ("waiting", "running")
 
 
 @dataclass
 class Job:
-    """One wish, from the click to the scene in Blender.
+    """A job as this Blender sees it, whoever asked for it.
 
     Args:
-        asked: what to generate.
-        blender_scene: ``session_uid`` of the scene it is for.
+        name: it goes by on the wire.
+        panorama: path of what it is made of.
+        output: where its scene is to lie.
+        asked: all that was asked for; None where that is not known here.
+        blender_scene: ``session_uid`` of the open scene it is for; 0 when it is for none that is open.
     """
 
-    asked: messages.Generate
-    blender_scene: int
+    name: str
+    panorama: str = ""
+    output: str = ""
+    asked: messages.Generate | None = None
+    blender_scene: int = 0
     state: State = "starting"
+    pending: Literal["", "generate", "retry"] = ""
+    """What the backend is to be told as soon as it listens."""
+    theirs: bool = False
+    """Asked for on another computer, whose paths these are."""
+    listed: bool = False
+    """Whether it is on the backend's list."""
     stage: str = ""
     fraction: float = 0.0
     seconds_left: float = -1.0
@@ -37,78 +54,125 @@ class Job:
     """The artist asked it to stop."""
     error: CycloramaError | None = None
     package: Path | None = None
-    """The finished 4D scene on disk."""
+    """The finished 4D scene, on a disk of this computer."""
     seconds: dict[str, float] = field(default_factory=dict)
     """What each stage took, when it is done."""
     peak_bytes: int = 0
     """The most memory it took, when it is done."""
+    asked_at: float = field(default_factory=time.time)
+    """Seconds since 1970."""
     imported: str = ""
     """Name of the collection it became."""
     import_seconds: float = 0.0
+    settled: bool = False
+    """Nothing is to be imported by itself any more: it was, or it could not be."""
+
+    @classmethod
+    def wished(cls, asked: messages.Generate, blender_scene: int = 0) -> Job:
+        """One that was asked for here and now."""
+        return cls(asked.job, asked.panorama, asked.output, asked, blender_scene, pending="generate")
 
     @property
-    def name(self) -> str:
-        """The name it goes by on the wire."""
-        return self.asked.job
+    def title(self) -> str:
+        """What the artist calls it: the name of its scene, else of its panorama."""
+        return Path(self.output or self.panorama or self.name).stem
 
     @property
     def ended(self) -> bool:
-        """Whether nothing more will happen."""
+        """Whether nothing more will happen by itself."""
         return self.state in _ENDED
 
     @property
-    def told(self) -> bool:
-        """Whether the backend has it."""
-        return self.state in ("waiting", "running")
+    def active(self) -> bool:
+        """Whether it is being worked on, or will be without further ado."""
+        return not self.ended and self.state != "asleep"
 
     def fail(self, error: CycloramaError) -> None:
         """It ends without a scene, and why."""
-        self.state, self.error = "failed", error
+        self.state, self.error, self.pending, self.cancelling = "failed", error, "", False
 
-    def hear(self, message: messages.Reply | messages.Event) -> None:
-        """Take in what the backend said; what is about other jobs, or comes after the end, changes nothing."""
-        if self.ended:
+    def stand(self, told: messages.JobState, guest: str) -> None:
+        """Take over how it stands with the backend; ``guest``: see ``Welcome.guest``."""
+        if self.pending == "retry" and told.state in ("failed", "cancelled"):
+            self.listed = True
+            return  # the backend is still to be told
+        again = self.ended and told.state not in _ENDED
+        self.listed, self.pending, self.asked_at = True, "", told.asked_at or self.asked_at
+        self.stage, self.fraction, self.seconds_left = told.stage, told.fraction, told.seconds_left
+        self.seconds, self.peak_bytes = told.seconds, told.peak_bytes
+        self.panorama, self.output = told.panorama or self.panorama, told.output or self.output
+        self.theirs = told.guest != guest
+        if again:
+            self.preview, self.settled, self.imported = b"", False, ""
+        self._reach(told, guest)
+
+    def _reach(self, told: messages.JobState, guest: str) -> None:
+        if told.state == "done":
+            self._be_done(bool(guest))
+        elif told.state == "failed":
+            self.fail(CycloramaError(told.code, told.sentence, told.hint))
+        elif told.state == "cancelled":
+            self.state, self.error, self.cancelling = "cancelled", None, False
+        elif told.state in _ASKED_ALREADY:
+            self.state, self.error = told.state, None
+
+    def _be_done(self, remote: bool) -> None:
+        """``remote``: its scene lies on another computer, and may have been fetched."""
+        if self.state in ("done", "fetching"):
             return
-        if isinstance(message, messages.Refused):
-            self._hear_refused(message)
-        elif isinstance(message, messages.Jobs):
-            self._hear_jobs(message)
-        elif isinstance(message, messages.Event) and message.job == self.name:
-            self._hear_event(message)
+        self.fraction, self.cancelling, self.error = 1.0, False, None
+        here = not self.theirs and (not remote or is_package(Path(self.output)))
+        self.package = Path(self.output) if here else None
+        self.state = "done"
+        if not here and (self.asked or self.blender_scene):
+            self.state = "fetching"
 
-    def _hear_refused(self, message: messages.Refused) -> None:
-        if message.request != self.name:
+    def hear(self, event: messages.Event, guest: str) -> None:
+        """Take in an event of this job; what comes after its end changes nothing, but ``Changed`` may revive it."""
+        if isinstance(event, messages.Changed):
+            self.stand(event.state, guest)
+        elif self.ended or self.pending:
             return
-        if message.code == messages.HELLO_FIRST:
-            self.state = "starting"  # to be told again after the next Welcome
-        else:
-            self.fail(CycloramaError(message.code, message.sentence, message.hint))
+        elif isinstance(event, messages.Progress):
+            self.state, self.stage = "running", event.stage
+            self.fraction, self.seconds_left = event.fraction, event.seconds_left
+        elif isinstance(event, messages.Preview):
+            self.preview = event.picture
+        elif isinstance(event, messages.Done):
+            self.seconds, self.peak_bytes = event.seconds, event.peak_bytes
+            self.output = event.scene
+            self._be_done(bool(guest))
+        elif isinstance(event, messages.Failed):
+            self.fail(CycloramaError(event.code, event.sentence, event.hint))
+        elif isinstance(event, messages.Cancelled):
+            self.state, self.cancelling = "cancelled", False
 
-    def _hear_jobs(self, message: messages.Jobs) -> None:
-        """The answer to a question asked because events may have been missed."""
-        if message.request != self.name:
-            return
-        known = next((known for known in message.jobs if known.job == self.name), None)
-        if known is None:
-            self.fail(lost("The backend was started anew and does not know this job any more."))
-        elif known.state in _ENDED:
-            self.state = "starting"  # told again, it answers with the job's last event
+    def hear_refused(self, refused: messages.Refused) -> None:
+        """The backend does not take it, or not yet."""
+        if refused.code == messages.HELLO_FIRST and self.asked and not self.listed:
+            self.state, self.pending = "starting", "generate"  # to be told again after the next Welcome
+        elif refused.code != messages.HELLO_FIRST and not self.ended:
+            self.fail(CycloramaError(refused.code, refused.sentence, refused.hint))
 
-    def _hear_event(self, message: messages.Event) -> None:
-        if isinstance(message, messages.Progress):
-            self.state, self.stage = "running", message.stage
-            self.fraction, self.seconds_left = message.fraction, message.seconds_left
-        elif isinstance(message, messages.Preview):
-            self.preview = message.picture
-        elif isinstance(message, messages.Done):
-            self.state, self.fraction, self.package = "done", 1.0, Path(message.scene)
-            self.seconds, self.peak_bytes = message.seconds, message.peak_bytes
-        elif isinstance(message, messages.Failed):
-            self.fail(CycloramaError(message.code, message.sentence, message.hint))
-        else:
-            self.state = "cancelled"
+    def miss(self) -> bool:
+        """The backend does not have it on its list; whether it is to be kept on ours."""
+        if self.ended or self.pending == "generate":
+            return not self.listed
+        self.listed = False
+        if self.cancelling:
+            self.state, self.cancelling = "cancelled", False
+        elif self.asked:
+            self.state, self.pending = "starting", "generate"  # our request was lost, or its journal was
+        elif self.blender_scene:
+            self.fail(unknown())
+        return bool(self.asked or self.blender_scene)
 
 
 def lost(sentence: str) -> CycloramaError:
     """The error of a job whose backend is no more."""
-    return CycloramaError("backend-lost", sentence, "Click Generate again: the backend is then started anew.")
+    return CycloramaError("backend-lost", sentence, "Click Retry: the backend is then started anew.")
+
+
+def unknown() -> CycloramaError:
+    """The error of a job that a .blend remembers and no backend does."""
+    return CycloramaError("job-unknown", "The backend does not know this job any more.", "Generate it again.")

@@ -1,4 +1,4 @@
-"""The add-on's one backend and its current job; a timer keeps them moving, and headless callers ``drain``.
+"""The add-on's one backend and all jobs; a timer keeps them moving, and headless callers ``drain``.
 
 Everything here runs in Blender's main thread, and nothing but ``wait`` waits.
 """
@@ -6,29 +6,49 @@ Everything here runs in Blender's main thread, and nothing but ``wait`` waits.
 from __future__ import annotations
 
 import logging
+import re
 import time
 from collections.abc import Callable
 from pathlib import Path
 
 import bpy
+import msgspec
 
 from ...bridge import messages
 from ...bridge.address import ADDRESS_FILE
+from ...bridge.client import Client
 from ...bridge.errors import CycloramaError
+from ...bridge.scene import SUFFIX
 from .. import preferences
-from ..stage.importing import import_scene
+from . import arrival, settings
 from .backend import Backend, State
+from .elsewhere import Elsewhere
 from .job import Job, lost
+from .job_list import JobList
+from .recalls import Recalls
+from .travel import Travel
 
 _BUSY_SECONDS = 0.1
 _IDLE_SECONDS = 1.0
 
 log = logging.getLogger(__name__)
 
-_backend: Backend | None = None
-_job: Job | None = None
-_drawn: object = None
-"""What the panels showed when they were last asked to draw themselves."""
+_backend: Backend | Elsewhere | None = None
+_place: Path | None = None
+"""Folder of ``_backend``; None when it is on another computer."""
+
+_jobs = JobList()
+_travel = Travel(_jobs)
+_recalls = Recalls()
+_complete = False
+"""Whether ``_jobs`` has all that the connected backend knows."""
+
+_last = ""
+"""Name of the job that was asked for last."""
+
+_listeners: list[Callable[[], None]] = []
+_shown: object = None
+"""What the listeners were last told of."""
 
 
 def backend_state() -> State:
@@ -36,9 +56,15 @@ def backend_state() -> State:
     return _backend.state if _backend else "off"
 
 
+def welcome() -> messages.Welcome | None:
+    """How the backend introduced itself; None while it does not run."""
+    return _backend.welcome if _backend else None
+
+
 def device() -> str:
     """What the backend computes on, in words; "" while not known."""
-    return _backend.device if _backend else ""
+    introduction = welcome()
+    return introduction.device if introduction else ""
 
 
 def trouble() -> CycloramaError | None:
@@ -46,19 +72,44 @@ def trouble() -> CycloramaError | None:
     return _backend.trouble if _backend else None
 
 
+def notice() -> CycloramaError | None:
+    """What happened to the backend that the artist should know and need not act on."""
+    return (_backend.notice if _backend else None) or _recalls.remark
+
+
 def backend_pid() -> int | None:
     """Process id of the backend, when this Blender started it."""
     return _backend.pid if _backend else None
 
 
+def jobs() -> list[Job]:
+    """All jobs, of other Blenders and of earlier days too; newest first."""
+    return list(_jobs)
+
+
+def job_called(name: str) -> Job | None:
+    """The job of that name."""
+    return _jobs.get(name)
+
+
 def current_job() -> Job | None:
     """The job that was asked for last, ended or not."""
-    return _job
+    return _jobs.get(_last)
 
 
 def working() -> bool:
-    """Whether a job has not ended yet."""
-    return _job is not None and not _job.ended
+    """Whether a job is being worked on or waits."""
+    return any(job.active for job in _jobs)
+
+
+def listen(listener: Callable[[], None]) -> None:
+    """Have ``listener`` called after a ``drain`` that changed what may be shown of jobs and backend."""
+    _listeners.append(listener)
+
+
+def unlisten(listener: Callable[[], None]) -> None:
+    """Never again."""
+    _listeners.remove(listener)
 
 
 def start_backend() -> None:
@@ -68,7 +119,7 @@ def start_backend() -> None:
 
 
 def stop_backend() -> None:
-    """End the backend; a running job is cancelled."""
+    """End the backend, and cancel its jobs; one on another computer is only left, and its jobs go on."""
     if _backend:
         _backend.stop()
         _wake()
@@ -77,39 +128,96 @@ def stop_backend() -> None:
 def generate(asked: messages.Generate, scene: bpy.types.Scene) -> Job:
     """Have a 4D scene made, and imported into ``scene`` when it is done. Starts the backend if need be.
 
-    Raises:
-        CycloramaError: ``job-running``, as long as there is one that has not ended.
+    It waits for the jobs before it. Where one of those will write to ``asked.output`` too, it gets a name of its own.
     """
-    global _job
-    if working():
-        raise CycloramaError("job-running", "Another scene is being generated.", "Wait for it, or cancel it.")
-    _job = Job(asked, scene.session_uid)
-    _opened().start()
-    _wake()
-    return _job
+    global _last
+    asked = msgspec.structs.replace(asked, request=asked.job, output=_free_output(Path(asked.output)))
+    job = _jobs.add(Job.wished(asked, scene.session_uid))
+    _last = job.name
+    arrival.remember(job, scene)
+    start_backend()
+    return job
 
 
-def cancel() -> None:
-    """Stop the current job."""
-    if _job and _job.told and _backend:
-        _backend.send(messages.Cancel(job=_job.name))
-        _job.cancelling = True
-    elif _job and not _job.ended:
-        _job.state = "cancelled"
+def cancel(name: str) -> None:
+    """Stop a job, waiting or running; nothing happens when it has ended."""
+    job = _jobs.get(name)
+    if job is None or job.ended:
+        return
+    if job.pending or job.state in ("sending", "fetching"):
+        _travel.stop(job)
+        job.state, job.pending, job.cancelling = "cancelled", "", False
+    elif _backend and _backend.state == "running":
+        _backend.send(messages.Cancel(job=job.name))
+        job.cancelling = True
+    _jobs.touch()
     _wake()
+
+
+def retry(name: str) -> None:
+    """Do a job again that failed or was cancelled, or go on with one whose backend is off. Starts the backend."""
+    job = _jobs.get(name)
+    if job is None or job.active or job.state == "done":
+        return
+    job.pending = "generate" if job.asked and not job.listed else "retry"
+    job.state, job.error, job.preview, job.fraction, job.seconds_left = "starting", None, b"", 0.0, -1.0
+    job.settled = False
+    _jobs.touch()
+    start_backend()
+
+
+def forget(name: str) -> None:
+    """Take a job that has ended, or whose backend is off, off the list. Its scene stays on disk."""
+    job = _jobs.get(name)
+    if job is None or job.active:
+        return
+    job.settled = True
+    for scene in bpy.data.scenes:
+        if scene.session_uid == job.blender_scene:
+            arrival.remember(job, scene)
+    if job.listed and _backend and _backend.state == "running":
+        _backend.send(messages.Forget(job=name))
+    _jobs.drop(name)
+    _wake()
+
+
+def recall(name: str, scene: bpy.types.Scene) -> None:
+    """Put the settings of a job into ``scene``, as soon as the backend has told them."""
+    job = _jobs.get(name)
+    if job is None:
+        return
+    if job.asked:
+        _recalls.come(job.asked, scene.session_uid)
+    else:
+        start_backend()
+        _opened().send(_recalls.request(name, scene))
+    _wake()
+
+
+def import_again(name: str, scene: bpy.types.Scene) -> None:
+    """Import a finished scene into ``scene``, whoever asked for it.
+
+    Raises:
+        CycloramaError: why that does not work.
+    """
+    job = _jobs.get(name)
+    if job and job.package:
+        arrival.import_job(job, job.package, scene)
+        _jobs.touch()
+        _wake()
+        if job.error:
+            raise job.error
 
 
 def drain() -> None:
-    """Take in what happened since the last call; a finished scene is imported. A timer does this; headless, you do."""
-    heard = _backend.take() if _backend else []
-    for message in heard:
-        if _job:
-            _job.hear(message)
-        if isinstance(message, messages.Welcome) and _backend and _job and _job.told:
-            _backend.send(messages.Status(request=_job.name))  # we may have missed something
-    if _job and _backend:
-        _move_on(_job, _backend)
-    _redraw_if_changed()
+    """Take in what happened since the last call; finished scenes are imported. A timer does this; headless, you do."""
+    for message in _backend.take() if _backend else []:
+        _hear(message)
+    if _backend:
+        _move_on(_backend)
+    _recalls.load()
+    arrival.bring_in(_jobs, _complete)
+    _tell_listeners()
 
 
 def wait(job: Job, timeout: float, listener: Callable[[Job], None] = lambda job: None) -> Job:
@@ -118,10 +226,12 @@ def wait(job: Job, timeout: float, listener: Callable[[Job], None] = lambda job:
     ``listener`` hears of the job after every look at it.
 
     Raises:
-        CycloramaError: why the job failed, or ``job-too-slow`` after ``timeout`` seconds.
+        CycloramaError: why the job failed or its backend is off, or ``job-too-slow`` after ``timeout`` seconds.
     """
     deadline = time.monotonic() + timeout
     while not job.ended:
+        if job.state == "asleep":
+            raise trouble() or lost("The backend was stopped.")
         if time.monotonic() > deadline:
             raise CycloramaError("job-too-slow", f"The scene is not finished after {timeout:.0f} seconds.")
         time.sleep(0.02)
@@ -132,85 +242,144 @@ def wait(job: Job, timeout: float, listener: Callable[[Job], None] = lambda job:
     return job
 
 
-def _opened() -> Backend:
-    """The backend of the folder that is set now."""
-    global _backend
-    folder = preferences.backend_folder()
-    if _backend and _backend.folder != folder:
+def _opened() -> Backend | Elsewhere:
+    """The backend that the preferences name now."""
+    global _backend, _place
+    place = preferences.backend_folder() if preferences.location() == "HERE" else None
+    if _backend and _place != place:
         _close()
     if _backend is None:
-        _backend = Backend(folder, f"Blender {bpy.app.version_string}", preferences.backend_python)
+        _place = place
+        name = f"Blender {bpy.app.version_string}"
+        _backend = Backend(place, name, preferences.backend_python) if place else Elsewhere(_invitation, name)
     return _backend
 
 
+def _invitation() -> Path:
+    """What lets us in elsewhere. Raises ``CycloramaError``."""
+    if not _may_go_online():
+        raise CycloramaError(
+            "online-access-off",
+            "Blender may not use the network, so the backend on the other computer is out of reach.",
+            "Switch on Edit > Preferences > System > Allow Online Access.",
+        )
+    return preferences.invitation()
+
+
+def _may_go_online() -> bool:
+    return bpy.app.online_access
+
+
 def _close() -> None:
-    global _backend
+    """Leave the backend, and forget what only it knows."""
+    global _backend, _complete
+    _travel.stop_all()
     if _backend:
         _backend.close()
-        _backend = None
+    _backend, _complete = None, False
+    for job in _jobs:
+        if job.listed:
+            _jobs.drop(job.name)
 
 
-def _move_on(job: Job, backend: Backend) -> None:
-    """What follows from the states of the two."""
-    if job.state == "starting" and backend.state == "running":
-        try:
-            backend.send(job.asked)
-            job.state = "waiting"
-        except CycloramaError as error:
-            job.fail(error)
-    elif not job.ended and backend.state == "off":
-        job.fail(backend.trouble or lost("The backend was stopped."))
-        backend.trouble = None  # told as the job's
-    elif job.state == "done" and job.package and not job.imported:
-        _import(job, job.package)
+def _hear(message: messages.Reply | messages.Event) -> None:
+    global _complete
+    if isinstance(message, messages.Welcome):
+        if message.request and _backend:  # a new connection: we may have missed something
+            _complete = False
+            _backend.send(messages.Status(request="status"))
+        _jobs.guest = message.guest
+        _jobs.touch()
+    elif not _recalls.hear(message):
+        _jobs.hear(message)
+        _complete = _complete or isinstance(message, messages.Jobs)
 
 
-def _import(job: Job, package: Path) -> None:
-    """Bring the scene to where it was asked for; if that is no longer open, it waits on disk."""
-    scene = next((scene for scene in bpy.data.scenes if scene.session_uid == job.blender_scene), None)
-    if scene is None:
-        return
-    started = time.perf_counter()
+def _move_on(backend: Backend | Elsewhere) -> None:
+    """What follows from the states of the backend and of the jobs."""
+    global _complete
+    if backend.state != "running":
+        _complete = False
+    if backend.state == "off":
+        _put_to_sleep(backend)
+    elif _complete and backend.client:
+        for job in reversed(list(_jobs)):
+            if job.pending and job.state == "starting":
+                _tell(backend.client, job)
+        _travel.look(backend.client)
+
+
+def _tell(client: Client, job: Job) -> None:
+    """Have the backend do it."""
     try:
-        with bpy.context.temp_override(scene=scene):
-            job.imported = import_scene(bpy.context, package).name
+        if job.pending == "retry":
+            client.send(messages.Retry(request=job.name, job=job.name))
+        elif not _jobs.guest and job.asked:
+            client.send(job.asked)
+        else:
+            _travel.send(client, job)
+            return
+        job.state, job.pending = "waiting", ""
     except CycloramaError as error:
         job.fail(error)
-    except Exception:  # a timer that raises is never called again, and the artist would wait for ever
-        log.exception("Importing %s failed", package)
-        job.fail(CycloramaError("import-failed", f"{package} cannot be imported.", "The system console says why."))
-    else:
-        job.import_seconds = time.perf_counter() - started
-        if not bpy.app.background:
-            bpy.ops.ed.undo_push(message="Import Cyclorama Scene")
+    _jobs.touch()
 
 
-def _redraw_if_changed() -> None:
-    global _drawn
-    shown = (backend_state(), device(), trouble(), _job and _shown(_job))
-    if shown == _drawn:
-        return
-    _drawn = shown
-    for window in bpy.context.window_manager.windows:
-        for area in window.screen.areas:
-            if area.type == "VIEW_3D":
-                area.tag_redraw()
+def _put_to_sleep(backend: Backend | Elsewhere) -> None:
+    """The jobs that the backend has go on when it is started again; the others have failed."""
+    for job in _jobs:
+        if job.pending:
+            job.fail(backend.trouble or lost("The backend was stopped."))
+            backend.trouble = None  # told as the job's
+            _jobs.touch()
+        elif job.active:
+            job.state, job.cancelling = "asleep", False
+            _jobs.touch()
 
 
-def _shown(job: Job) -> tuple:
-    numbers = round(job.fraction, 2), round(job.seconds_left)
-    return job.state, job.cancelling, job.stage, *numbers, job.preview, job.imported
+def _free_output(output: Path) -> str:
+    """``output``, or a name like it where another job will write to it."""
+    taken = {job.output for job in _jobs if not job.ended}
+    asked, stem, number = output, output.name.removesuffix(SUFFIX), 1
+    if numbered := re.fullmatch(r"(.+) (\d{1,6})", stem):  # "sea 3" is followed by "sea 4"
+        stem, number = numbered[1], int(numbered[2])
+    while str(output) in taken or (output != asked and output.exists()):
+        number += 1
+        output = output.with_name(f"{stem} {number}{SUFFIX}")
+    return str(output)
+
+
+def _tell_listeners() -> None:
+    global _shown
+    shown = (_jobs.revision, backend_state(), device(), trouble(), notice())
+    if shown != _shown:
+        _shown = shown
+        for listener in _listeners:
+            listener()
 
 
 def _tick() -> float:
     """The timer's turn; returns the seconds until the next."""
     try:
-        if _backend is None and (preferences.backend_folder() / ADDRESS_FILE).exists():
-            _opened()
+        if _backend is None:
+            _look_for_backend()
         drain()
     except Exception:  # a timer that raises is never called again
         log.exception("Cyclorama's timer failed")
     return _BUSY_SECONDS if working() or (_backend and _backend.busy) else _IDLE_SECONDS
+
+
+def _look_for_backend() -> None:
+    """One that runs already has a history to show; on another computer, if Blender may go there."""
+    if preferences.location() == "HERE":
+        if (preferences.backend_folder() / ADDRESS_FILE).exists():
+            _opened()
+    else:
+        try:
+            _invitation()
+        except CycloramaError:
+            return  # nowhere to look
+        _opened().start()
 
 
 def _wake() -> None:
@@ -222,13 +391,17 @@ def _wake() -> None:
 
 def register() -> None:
     """Start the timer, which also finds a backend that runs already."""
+    settings.register()
     bpy.app.timers.register(_tick, first_interval=_IDLE_SECONDS, persistent=True)
 
 
 def unregister() -> None:
-    """Stop the timer, and the backend if it is ours."""
-    global _job, _drawn
+    """Stop the timer, and leave the backend: it finishes its jobs."""
+    global _last, _shown
     if bpy.app.timers.is_registered(_tick):
         bpy.app.timers.unregister(_tick)
     _close()
-    _job = _drawn = None
+    _jobs.clear()
+    _recalls.clear()
+    _last, _shown = "", None
+    settings.unregister()

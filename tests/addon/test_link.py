@@ -75,27 +75,60 @@ def test_a_scene_whose_file_was_closed_meanwhile_waits_on_disk(scene):
     assert not bpy.data.objects
 
 
-def test_killing_the_backend_fails_the_job_and_leaves_nothing(long_job, tmp_path):
+def test_a_backend_that_was_killed_is_started_again_and_its_job_goes_on(long_job):
     pids = _with_children(link.backend_pid())
     os.kill(pids[0], signal.SIGKILL)
-    drain_until(lambda: long_job.ended)
-    assert long_job.state == "failed"
-    assert long_job.error.sentence == "The backend ended unexpectedly (signal 9)."
-    assert long_job.error.hint
-    assert link.backend_state() == "off"
+    drain_until(lambda: link.notice())
+    assert link.notice().sentence == "The backend ended unexpectedly (signal 9) and is started again."
     assert _gone(pids)
-    assert list((tmp_path / "scenes").iterdir()) == []
+    drain_until(lambda: link.backend_state() == "running")
+    assert link.backend_pid() not in pids
+    drain_until(lambda: long_job.state == "running" and long_job.listed)
+    bpy.ops.cyclorama.cancel()
+    drain_until(lambda: long_job.ended)
 
 
-def test_after_a_crash_generate_starts_the_backend_anew(scene):
+def test_a_backend_that_dies_again_and_again_is_given_up_and_the_artist_told(scene, monkeypatch):
+    monkeypatch.setattr("cyclorama.addon.link.backend._PAUSES", (0.0, 0.1))
     link.start_backend()
-    drain_until(link.device)
-    os.kill(link.backend_pid(), signal.SIGKILL)
+    for _ in range(3):
+        drain_until(link.backend_pid)
+        drain_until(lambda: link.backend_state() == "running")
+        os.kill(link.backend_pid(), signal.SIGKILL)
+        drain_until(lambda: link.backend_state() != "running")
     drain_until(lambda: link.backend_state() == "off")
-    assert link.trouble()
-    bpy.ops.cyclorama.generate()
+    assert "3 times" in link.trouble().sentence
+    bpy.ops.cyclorama.generate()  # when the artist asks for it, it is started all the same
     assert link.wait(link.current_job(), timeout=60).imported
     assert link.trouble() is None
+
+
+def test_the_address_of_a_dead_backend_does_not_block(scene, backend):
+    link.start_backend()
+    drain_until(link.device)
+    address = (backend / "address.json").read_bytes()
+    os.kill(link.backend_pid(), signal.SIGKILL)
+    cyclorama.unregister()
+    (backend / "address.json").write_bytes(address)
+    cyclorama.register()
+    bpy.ops.cyclorama.generate()
+    assert link.wait(link.current_job(), timeout=60).imported
+
+
+def test_switching_the_addon_off_does_not_stop_a_job(long_job, scene):
+    pids = _with_children(link.backend_pid())
+    started = time.perf_counter()
+    cyclorama.unregister()
+    assert time.perf_counter() - started < 5, "it waited for the backend"
+    assert all(map(_alive, pids))
+    cyclorama.register()
+    link.start_backend()
+    drain_until(lambda: link.working() and link.jobs()[0].state == "running")
+    assert link.backend_pid() is None, "another was started"
+    assert link.jobs()[0].name == long_job.name
+    bpy.ops.cyclorama.stop_backend()
+    drain_until(lambda: link.backend_state() == "off")
+    assert _gone(pids)
 
 
 def test_cancel_ends_the_job_within_a_moment(long_job, tmp_path):
@@ -103,6 +136,17 @@ def test_cancel_ends_the_job_within_a_moment(long_job, tmp_path):
     drain_until(lambda: long_job.ended, timeout=10)
     assert long_job.state == "cancelled"
     assert list((tmp_path / "scenes").iterdir()) == []
+
+
+def test_two_jobs_are_made_one_after_the_other(scene):
+    jobs = []
+    for _ in range(2):
+        bpy.ops.cyclorama.generate()
+        jobs.append(link.current_job())
+    for job in jobs:
+        link.wait(job, timeout=60)
+    assert len({job.imported for job in jobs}) == 2
+    assert [Path(job.output).name for job in jobs] == ["sunset.cyclorama", "sunset 2.cyclorama"]
 
 
 def test_what_the_backend_refuses_is_the_job_s_error(scene, tmp_path):

@@ -39,7 +39,7 @@ def colours(icons) -> np.ndarray:
 
 
 def test_the_icon_shows_the_picture_the_right_way_up(icons, tmp_path):
-    thumbnail.show(webp(tmp_path), icons)
+    thumbnail.show("job", webp(tmp_path), icons)
     shown = colours(icons)
     assert shown.shape == (128, 256, 3)
     np.testing.assert_allclose(shown[10:50].mean(axis=(0, 1)), SKY, atol=6)
@@ -47,14 +47,23 @@ def test_the_icon_shows_the_picture_the_right_way_up(icons, tmp_path):
 
 
 def test_what_is_no_picture_leaves_the_one_before(icons, tmp_path):
-    thumbnail.show(webp(tmp_path), icons)
+    thumbnail.show("job", webp(tmp_path), icons)
     before = colours(icons)
-    thumbnail.show(b"RIFF no picture at all", icons)
+    thumbnail.show("job", b"RIFF no picture at all", icons)
     np.testing.assert_array_equal(colours(icons), before)
+
+
+def test_every_job_has_a_picture_of_its_own_until_it_is_forgotten(addon, tmp_path):
+    icons = thumbnail._icons
+    thumbnail.show("one", webp(tmp_path), icons)
+    thumbnail.show("other", webp(tmp_path), icons)
+    assert set(icons) == {"one", "other"}
+    thumbnail._catch_up()  # the backend knows neither
+    assert not icons
 
 
 def test_no_image_is_left_in_the_file(icons, tmp_path):
     picture = webp(tmp_path)
-    thumbnail.show(picture, icons)
-    thumbnail.show(b"RIFF no picture at all", icons)
+    thumbnail.show("job", picture, icons)
+    thumbnail.show("job", b"RIFF no picture at all", icons)
     assert len(bpy.data.images) == 0
