@@ -28,6 +28,7 @@ result = {
     "enabled": name in bpy.context.preferences.addons,
     "panel": hasattr(bpy.types, "CYCLORAMA_PT_generate"),
     "frames": bpy.context.scene.cyclorama.frames,
+    "bundle": str(sys.modules[name + ".addon.installation.bundle"].bundle().source),
     "modules": {module: sys.modules[module].__file__ for module in ("zmq", "msgspec", "safetensors")},
 }
 addon_utils.disable(name)
@@ -56,6 +57,13 @@ def test_the_zip_holds_the_addon_and_nothing_else(package):
     assert not [name for name in names if name.startswith(("backend/", "tests/", ".")) or name.endswith(".pyc")]
 
 
+def test_the_zip_brings_the_backend_to_install_along(package):
+    archive = zipfile.ZipFile(package)
+    wheel = zipfile.ZipFile(archive.open(f"bundle/cyclorama-{cyclorama.__version__}-py3-none-any.whl"))
+    assert "cyclorama/backend/cli.py" in wheel.namelist()
+    assert "torch==" in archive.read("bundle/constraints.txt").decode()
+
+
 @pytest.mark.parametrize("environment", ENVIRONMENTS, ids=lambda path: path.name)
 def test_the_zip_installs_in_a_fresh_blender_with_its_own_wheels(package, environment, tmp_path):
     python = environment / "bin" / "python"
@@ -75,6 +83,7 @@ def test_the_zip_installs_in_a_fresh_blender_with_its_own_wheels(package, enviro
     result = json.loads(found[0].removeprefix("RESULT "))
     assert result["enabled"] and result["panel"]
     assert result["frames"] == 0
+    assert result["bundle"].startswith(str(user)) and result["bundle"].endswith(".whl")
     assert all(file.startswith(str(user)) for file in result["modules"].values()), result["modules"]
     assert result["left"] == []
     assert "Traceback" not in ran.stderr
