@@ -34,9 +34,22 @@ def _after_saving(file: str, _unused=None) -> None:
         _turn(_folder(file), _folder(bpy.data.filepath))
 
 
+@bpy.app.handlers.persistent
+def _after_appending(imported, _unused=None) -> None:
+    """Appended 4D scenes have their packages relative to the file they came from."""
+    for item in imported.import_items:
+        thing, library = item.id, item.source_library
+        if library is None or not isinstance(thing, bpy.types.Object) or thing.library is not None:
+            continue
+        package = thing.cyclorama.package
+        if package.startswith(RELATIVE):
+            there = _folder(bpy.path.abspath(library.filepath))
+            thing.cyclorama.package = stored_path(Path(bpy.path.abspath(package, start=there)))
+
+
 def _turn(old: str, new: str) -> None:
     """The packages' paths relative to ``old``, and all in a file never saved before, become relative to ``new``."""
-    for holder in (*bpy.data.objects, *bpy.data.worlds):
+    for holder in bpy.data.objects:
         package = holder.cyclorama.package
         if package and holder.library is None and (package.startswith(RELATIVE) or not old):
             holder.cyclorama.package = stored_path(Path(bpy.path.abspath(package, start=old)), new)
@@ -46,7 +59,12 @@ def _folder(file: str) -> str:
     return str(Path(file).parent) if file else ""
 
 
-_HANDLERS = (("save_pre", _before_saving), ("save_post", _after_saving), ("save_post_fail", _after_saving))
+_HANDLERS = (
+    ("save_pre", _before_saving),
+    ("save_post", _after_saving),
+    ("save_post_fail", _after_saving),
+    ("blend_import_post", _after_appending),
+)
 
 
 def register() -> None:

@@ -21,11 +21,7 @@ SAMPLING_MAP = 512
 
 def world_light(name: str, frames: list[Path]) -> bpy.types.World:
     """A new world that shows the panoramic video; ``show_world_frame`` turns its pages."""
-    image = bpy.data.images.load(str(frames[0]), check_existing=True)
-    if len(frames) > 1:
-        image.source = "SEQUENCE"
-    image.filepath = stored_path(frames[0])
-    image.colorspace_settings.name = "Linear Rec.709"
+    image = _video(frames)
     world = bpy.data.worlds.new(name)
     tree = empty_tree(world)
     towards = add(tree, "ShaderNodeTexCoord").outputs["Generated"]
@@ -45,8 +41,29 @@ def world_light(name: str, frames: list[Path]) -> bpy.types.World:
     return world
 
 
+def point_at_video(world: bpy.types.World, frames: list[Path]) -> None:
+    """Let a world show another video, or the same where it lies now."""
+    node = video_node(world)
+    if node is not None:
+        node.image = _video(frames)
+
+
+def _video(frames: list[Path]) -> bpy.types.Image:
+    image = bpy.data.images.load(str(frames[0]), check_existing=True)
+    if len(frames) > 1:
+        image.source = "SEQUENCE"
+    image.filepath = stored_path(frames[0])
+    image.colorspace_settings.name = "Linear Rec.709"
+    return image
+
+
+def video_node(world: bpy.types.World) -> bpy.types.Node | None:
+    """The node that shows the panoramic video; None where the artist took it away."""
+    return world.node_tree.nodes.get(IMAGE_NODE) if world.node_tree is not None else None
+
+
 def show_world_frame(world: bpy.types.World, index: int) -> None:
     """Show frame ``index`` of the panoramic video."""
-    node = world.node_tree.nodes.get(IMAGE_NODE)
+    node = video_node(world)
     if node is not None and node.image_user.frame_offset != index - 1:
         node.image_user.frame_offset = index - 1  # with a duration of 1, Blender asks for file number 1 + offset
