@@ -6,94 +6,33 @@ import bpy
 import numpy as np
 import pytest
 
-from cyclorama.addon.look.surfels import REACH, SIDES
-from cyclorama.addon.stage.splats import splat_object
-from cyclorama.bridge.gaussians import Gaussians, radiance_from_colour
+from cyclorama.bridge.gaussians import radiance_from_colour
 
-from .packages import facing, render
-
-SIZE = 64
-FIELD = 8.0
-"""Metres across the picture of the orthographic camera, which looks along +Y."""
-
-WORLD = np.array([0.1, 0.35, 0.8])
-TOWARDS_CAMERA = (0.0, -1.0, 0.0)
+from .packages import render
+from .splat_pictures import (
+    SIZE,
+    TOWARDS_CAMERA,
+    WORLD,
+    add_splats,
+    gaussian,
+    look_along_y,
+    pictured,
+    wall,
+)
 
 
 @pytest.fixture
 def scene(addon):
-    """A plain world, and a camera at (0, -10, 0) that looks along +Y."""
-    scene = bpy.context.scene
-    scene.world = _plain_world(WORLD)
-    camera = bpy.data.cameras.new("Camera")
-    camera.type, camera.ortho_scale = "ORTHO", FIELD
-    scene.camera = bpy.data.objects.new("Camera", camera)
-    scene.camera.location, scene.camera.rotation_euler = (0, -10, 0), (math.pi / 2, 0, 0)
-    scene.collection.objects.link(scene.camera)
-    return scene
-
-
-def _plain_world(colour, strength=1.0):
-    world = bpy.data.worlds.new("Plain")
-    if world.node_tree is None:
-        world.use_nodes = True
-    assert world.node_tree
-    background = world.node_tree.nodes["Background"]
-    background.inputs["Color"].default_value = (*colour, 1)
-    background.inputs["Strength"].default_value = strength
-    return world
-
-
-def _add(scene, position, colour, opacity, scale=(1.0, 1.0, 0.05), normal=TOWARDS_CAMERA, name="Splats"):
-    """Splats of one size and direction."""
-    position = np.asarray(position, np.float32).reshape(-1, 3)
-    count = len(position)
-    radiance = radiance_from_colour(np.broadcast_to(colour, (count, 3)), opacity)
-    splats = splat_object(
-        name, Gaussians(position, facing(normal, count), np.tile(np.asarray(scale, np.float32), (count, 1)), radiance)
-    )
-    scene.collection.objects.link(splats)
-    return splats
-
-
-def _wall(shader):
-    """A wall behind all splats, and its shader node."""
-    bpy.ops.mesh.primitive_plane_add(size=30, location=(0, 2, 0), rotation=(math.pi / 2, 0, 0))
-    material = bpy.data.materials.new("Wall")
-    if material.node_tree is None:
-        material.use_nodes = True
-    tree = material.node_tree
-    assert tree
-    surface = tree.nodes.new(shader)
-    tree.links.new(surface.outputs[0], tree.nodes["Material Output"].inputs["Surface"])
-    bpy.context.object.data.materials.append(material)
-    return surface
-
-
-def _places():
-    """World x and z (metres) of the pixels' centres."""
-    x = (np.arange(SIZE) + 0.5) * (FIELD / SIZE) - FIELD / 2
-    return np.meshgrid(x, -x)
-
-
-def _gaussian(centre=(0.0, 0.0), scale=(1.0, 1.0)):
-    """exp(-r²/2) in the picture, and where the cut hexagon certainly is and is not."""
-    x, z = _places()
-    squared = ((x - centre[0]) / scale[0]) ** 2 + ((z - centre[1]) / scale[1]) ** 2
-    radius = np.sqrt(squared)
-    return np.exp(-squared / 2)[..., None], radius < REACH - 0.05, radius > REACH / math.cos(math.pi / SIDES) + 0.05
-
-
-def _pictured(scene, tmp_path):
-    return render(scene, tmp_path / "picture.exr", SIZE, SIZE)[..., :3]
+    look_along_y(bpy.context.scene)
+    return bpy.context.scene
 
 
 @pytest.mark.parametrize("colour", [(0.9, 0.4, 0.05), (0.0, 0.0, 0.0), (25.0, 3.0, 0.5)], ids=["dull", "black", "HDR"])
 @pytest.mark.parametrize("opacity", [0.99, 0.3])
-def test_a_splat_is_a_gaussian_over_what_is_behind_it(scene, tmp_path, colour, opacity):
-    _add(scene, (0, 0, 0), colour, opacity)
-    got = _pictured(scene, tmp_path)
-    falloff, inside, outside = _gaussian()
+def test_a_splat_is_agaussian_over_what_is_behind_it(scene, tmp_path, colour, opacity):
+    add_splats(scene, (0, 0, 0), colour, opacity)
+    got = pictured(scene, tmp_path)
+    falloff, inside, outside = gaussian()
     alpha = opacity * falloff
     wanted = alpha * np.array(colour) + (1 - alpha) * WORLD
     assert inside.sum() > 700
@@ -103,9 +42,9 @@ def test_a_splat_is_a_gaussian_over_what_is_behind_it(scene, tmp_path, colour, o
 
 def test_a_long_splat_is_as_long_and_as_broad_as_its_scales(scene, tmp_path):
     colour, scale = np.array((0.9, 0.4, 0.05)), (1.4, 0.5)
-    _add(scene, (0.5, 0, -0.3), colour, 0.9, scale=(*scale, 0.02), normal=TOWARDS_CAMERA)
-    got = _pictured(scene, tmp_path)
-    falloff, inside, _outside = _gaussian((0.5, -0.3), scale)
+    add_splats(scene, (0.5, 0, -0.3), colour, 0.9, scale=(*scale, 0.02), normal=TOWARDS_CAMERA)
+    got = pictured(scene, tmp_path)
+    falloff, inside, _outside = gaussian((0.5, -0.3), scale)
     wanted = 0.9 * falloff * colour + (1 - 0.9 * falloff) * WORLD
     assert got[inside] == pytest.approx(wanted[inside], abs=3e-3)
 
@@ -117,15 +56,15 @@ def test_the_nearer_of_two_splats_is_in_front(scene, tmp_path, red_is_nearer, on
     opacity = 0.7
     places = [(-0.4, -1.0 if red_is_nearer else 1.0, 0), (0.4, 0.0, 0)]
     if one_object:
-        splats = _add(scene, places, red, opacity)
+        splats = add_splats(scene, places, red, opacity)
         radiance = radiance_from_colour(np.array([red, blue]), opacity)
         splats.data.attributes["radiance"].data.foreach_set("color", radiance.ravel())
     else:
-        _add(scene, places[0], red, opacity)
-        _add(scene, places[1], blue, opacity)
-    got = _pictured(scene, tmp_path)
-    over_red, in_red, _ = _gaussian((-0.4, 0))
-    over_blue, in_blue, _ = _gaussian((0.4, 0))
+        add_splats(scene, places[0], red, opacity)
+        add_splats(scene, places[1], blue, opacity)
+    got = pictured(scene, tmp_path)
+    over_red, in_red, _ = gaussian((-0.4, 0))
+    over_blue, in_blue, _ = gaussian((0.4, 0))
     layers = [(opacity * over_blue, blue), (opacity * over_red, red)]
     wanted = WORLD
     for alpha, colour in layers if red_is_nearer else reversed(layers):
@@ -137,9 +76,9 @@ def test_the_nearer_of_two_splats_is_in_front(scene, tmp_path, red_is_nearer, on
 
 def test_forty_splats_one_behind_the_other_are_all_counted(scene, tmp_path):
     """Splats so faint that the world shines through all of them."""
-    _add(scene, [(0, depth / 10, 0) for depth in range(40)], (1.0, 1.0, 1.0), 0.05)
-    got = _pictured(scene, tmp_path)
-    falloff, inside, _ = _gaussian()
+    add_splats(scene, [(0, depth / 10, 0) for depth in range(40)], (1.0, 1.0, 1.0), 0.05)
+    got = pictured(scene, tmp_path)
+    falloff, inside, _ = gaussian()
     through = (1 - 0.05 * falloff) ** 40
     wanted = (1 - through) + through * WORLD
     assert got[inside] == pytest.approx(wanted[inside], abs=5e-3)
@@ -156,10 +95,10 @@ def test_a_surface_of_splats_has_no_holes(scene, tmp_path, kind):
     camera = scene.camera
     camera.data.type, camera.data.lens_unit = "PERSP", "FOV"
     if kind == "wall":
-        _add(scene, np.stack([a, zero, b], axis=1), (0.5, 0.5, 0.5), 0.99, size, TOWARDS_CAMERA)
+        add_splats(scene, np.stack([a, zero, b], axis=1), (0.5, 0.5, 0.5), 0.99, size, TOWARDS_CAMERA)
         camera.location, camera.data.angle = (0.4, -3, 0.3), math.radians(60)
     else:
-        _add(scene, np.stack([a, b, zero], axis=1), (0.5, 0.5, 0.5), 0.99, size, (0, 0, 1))
+        add_splats(scene, np.stack([a, b, zero], axis=1), (0.5, 0.5, 0.5), 0.99, size, (0, 0, 1))
         steep = kind == "ground from above"
         camera.location = (0, -1, 3) if steep else (0, -9, 1.6)
         camera.rotation_euler = (math.radians(15 if steep else 68), 0, 0)
@@ -171,32 +110,57 @@ def test_a_surface_of_splats_has_no_holes(scene, tmp_path, kind):
 
 def test_splats_have_no_shadow_and_give_no_light(scene, tmp_path):
     """A blazing, opaque splat between a lamp and the wall behind it, out of the camera's sight."""
-    _wall("ShaderNodeBsdfDiffuse")
+    wall("ShaderNodeBsdfDiffuse")
     lamp = bpy.data.objects.new("Sun", bpy.data.lights.new("Sun", "SUN"))
     lamp.rotation_euler = (math.radians(60), 0, 0)
     scene.collection.objects.link(lamp)
-    without = _pictured(scene, tmp_path)
-    splats = _add(scene, (0, -1, 2), (500.0, 500.0, 500.0), 0.99, scale=(3.0, 3.0, 0.05))
-    seen = _pictured(scene, tmp_path)
+    without = pictured(scene, tmp_path)
+    splats = add_splats(scene, (0, -1, 2), (500.0, 500.0, 500.0), 0.99, scale=(3.0, 3.0, 0.05))
+    seen = pictured(scene, tmp_path)
     assert seen.max() > 100
     splats.visible_camera = False
-    assert _pictured(scene, tmp_path) == pytest.approx(without, abs=1e-4)
+    assert pictured(scene, tmp_path) == pytest.approx(without, abs=1e-4)
     splats.visible_shadow = splats.visible_diffuse = True  # that this test would notice
-    assert np.abs(_pictured(scene, tmp_path) - without).max() > 0.1
+    assert np.abs(pictured(scene, tmp_path) - without).max() > 0.1
 
 
 def test_splats_are_seen_in_a_mirror(scene, tmp_path):
     """They light nothing, but the set reflects in glass and water."""
-    mirror = _wall("ShaderNodeBsdfAnisotropic")
+    mirror = wall("ShaderNodeBsdfAnisotropic")
     mirror.inputs["Color"].default_value = (1, 1, 1, 1)
     mirror.inputs["Roughness"].default_value = 0
-    _add(scene, (0, -20, 0), (4.0, 0.0, 0.0), 0.99, scale=(1, 1, 0.05), normal=(0, 1, 0))
-    got = _pictured(scene, tmp_path)
+    add_splats(scene, (0, -20, 0), (4.0, 0.0, 0.0), 0.99, scale=(1, 1, 0.05), normal=(0, 1, 0))
+    got = pictured(scene, tmp_path)
     assert got[SIZE // 2, SIZE // 2] == pytest.approx(0.99 * np.array((4, 0, 0)) + 0.01 * WORLD, rel=0.02, abs=0.02)
+
+
+@pytest.mark.parametrize("in_front", [True, False])
+def test_an_opaque_object_hides_splats_and_is_hidden_by_them(scene, tmp_path, in_front):
+    """A black card one metre before or behind a splat."""
+    card = wall("ShaderNodeEmission")
+    card.inputs["Strength"].default_value = 0.0
+    bpy.context.object.location = (0, -1 if in_front else 1, 0)
+    add_splats(scene, (0, 0, 0), (1.0, 1.0, 1.0), 0.9)
+    got = pictured(scene, tmp_path)
+    falloff, inside, _ = gaussian()
+    wanted = np.zeros_like(falloff) if in_front else 0.9 * falloff
+    assert got[inside] == pytest.approx(np.broadcast_to(wanted, got.shape)[inside], abs=3e-3)
+
+
+def test_splats_are_seen_through_glass(scene, tmp_path):
+    """A pane of index 1, which bends nothing, before a splat and the world."""
+    without = add_splats(scene, (0, 1, 0), (3.0, 0.5, 0.1), 0.9)
+    wanted = pictured(scene, tmp_path)
+    pane = wall("ShaderNodeBsdfRefraction")
+    bpy.context.object.location = (0.03, -2, 0.01)  # no pixel on the seam of its triangles
+    pane.inputs["Color"].default_value = (0.5, 0.5, 0.5, 1)
+    pane.inputs["Roughness"].default_value, pane.inputs["IOR"].default_value = 0.0, 1.0
+    assert pictured(scene, tmp_path) == pytest.approx(wanted / 2, abs=5e-3)
+    assert without.visible_transmission
 
 
 def test_material_and_nodes_are_made_once_in_a_file(scene):
     for name in ("one", "two"):
-        _add(scene, (0, 0, 0), (1, 1, 1), 0.5, name=name)
-    assert len(bpy.data.materials) == 1
-    assert len(bpy.data.node_groups) == 1
+        add_splats(scene, (0, 0, 0), (1, 1, 1), 0.5, name=name)
+    names = [block.name for blocks in (bpy.data.materials, bpy.data.node_groups) for block in blocks]
+    assert names and not [name for name in names if "." in name]
