@@ -2,10 +2,28 @@
 
 from __future__ import annotations
 
-from . import link, operators, preferences, properties, ui
-from .stage import paths, playback
+from . import link, operators, preferences, properties, regions, ui
+from .installation import session as installation
+from .look import settings as look_settings
+from .look import viewport
+from .stage import paths, playback, room_overlay
+from .stage import settings as stage_settings
 
-_PARTS = (properties, preferences, operators, ui, paths, playback, link)
+_PARTS = (
+    properties,
+    regions,
+    stage_settings,
+    look_settings,
+    preferences,
+    installation,
+    operators,
+    ui,
+    paths,
+    playback,
+    viewport,
+    room_overlay,
+    link,
+)
 
 
 def register() -> None:

@@ -150,8 +150,8 @@ def _frame_change(scene: bpy.types.Scene) -> float:
     taken = []
     for frame in range(scene.frame_start, scene.frame_end + 1):
         scene.frame_set(frame)
-        for splats in scene.objects:
-            splats.cyclorama.shown = -1  # as if another frame had been shown
+        for mesh in bpy.data.meshes:
+            mesh.cyclorama_shown = -1  # as if another frame had been shown
         started = time.perf_counter()
         playback.show_frame(scene)
         taken.append(time.perf_counter() - started)

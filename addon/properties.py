@@ -1,4 +1,4 @@
-"""What the add-on stores in a .blend: how a scene is generated, and which package an object or world plays."""
+"""How a 4D scene is generated, as a .blend stores it."""
 
 from __future__ import annotations
 
@@ -7,15 +7,25 @@ from dataclasses import Field, fields
 
 import bpy
 
-from ..bridge.settings import PanoramaTo4D
+from ..bridge.settings import LONGEST_PROMPT, QUARTERS, PanoramaTo4D
+from . import device
 
 BESIDE_THE_FILE = "//"
 """Blender's sign for the folder of the .blend."""
 
-_DRAWN = ("strokes", "regions")
+_NO_SIMPLE_VALUES = ("strokes", "regions", "local_prompts")
 
-RECIPE_SETTINGS: tuple[str, ...] = tuple(field.name for field in fields(PanoramaTo4D) if field.name not in _DRAWN)
-"""The recipe's settings that are simple values; strokes and regions are drawn, not typed."""
+RECIPE_SETTINGS: tuple[str, ...] = tuple(
+    field.name for field in fields(PanoramaTo4D) if field.name not in _NO_SIMPLE_VALUES
+)
+"""The recipe's settings that are simple values; strokes and regions are drawn, and local prompts are four."""
+
+LOCAL_PROMPTS = tuple(f"prompt_{quarter}" for quarter in QUARTERS)
+
+_RECIPES = {
+    "panorama_to_4d": ("Panorama to 4D", "A still 360° panorama becomes a moving 3D scene", "WORLD_DATA", 0),
+}
+"""Those that this add-on can ask for: name, description, icon and the number that a .blend stores."""
 
 _PATH = {"PATH_SUPPORTS_BLEND_RELATIVE"}
 """Options of a path that may start with ``//``."""
@@ -71,15 +81,97 @@ def _property(setting: Field, hint: typing.Any):
     return _KINDS[kind](**arguments)
 
 
+def _local_prompts() -> dict:
+    return {
+        name: bpy.props.StringProperty(
+            name=quarter.title(),
+            description=f"What else shall move in the views that look to the {quarter}; added to the prompt of all",
+            maxlen=LONGEST_PROMPT,
+            options=set(),
+        )
+        for name, quarter in zip(LOCAL_PROMPTS, QUARTERS, strict=True)
+    }
+
+
+def _offered(_settings: bpy.types.PropertyGroup | None, _context: bpy.types.Context | None) -> list[tuple]:
+    """The recipes that the backend has; while it is not connected, those that this add-on knows."""
+    names = device.recipes()
+    known = {name: item for name, item in _ITEMS.items() if not names or name in names}
+    return list((known or _ITEMS).values())
+
+
+_ITEMS = {name: (name, *about) for name, about in _RECIPES.items()}
+
+
 class _RecipeSettings:
     """The settings of *Panorama to 4D*: their names, ranges and texts are those of their declaration."""
 
-    __annotations__ = _recipe_properties()
+    __annotations__ = _recipe_properties() | _local_prompts()
 
 
 class GenerateSettings(_RecipeSettings, bpy.types.PropertyGroup):
     """What the artist wants to be generated; one on every scene."""
 
+    recipe: bpy.props.EnumProperty(
+        name="Recipe", description="What is made of what, as the backend offers it", items=_offered, options=set()
+    )
+    panorama_source: bpy.props.EnumProperty(
+        name="Panorama From",
+        description="Where the panorama comes from",
+        items=[
+            ("FILE", "File", "A picture on disk"),
+            ("IMAGE", "Image", "An image of this file, as it is now: painted, packed or not saved yet too"),
+            ("SCENE", "Scene", "This scene, rendered all around from one place"),
+        ],
+        options=set(),
+    )
+    panorama_image: bpy.props.PointerProperty(
+        name="Image",
+        description="A 360° image of this file, twice as wide as high",
+        type=bpy.types.Image,
+        options=set(),
+    )
+    panorama_of_scene: bpy.props.StringProperty(
+        name="Rendered",
+        description="The panorama that was rendered of this scene",
+        subtype="FILE_PATH",
+        options=_PATH,
+    )
+    viewpoint: bpy.props.FloatVectorProperty(
+        name="Viewpoint",
+        description="Where the panorama of this scene was rendered from",
+        subtype="XYZ_LENGTH",
+        unit="LENGTH",
+        options=set(),
+    )
+    render_from: bpy.props.EnumProperty(
+        name="From",
+        description="Where the panorama is rendered from",
+        items=[
+            ("CAMERA", "Active Camera", "Where the active camera is, whichever way it looks"),
+            ("CURSOR", "3D Cursor", "Where the 3D cursor is"),
+        ],
+        options=set(),
+    )
+    render_width: bpy.props.IntProperty(
+        name="Width",
+        description="Pixels around the horizon; it is half as high",
+        subtype="PIXEL",
+        default=2048,
+        min=64,
+        max=16384,
+        step=200,
+        options=set(),
+    )
+    render_samples: bpy.props.IntProperty(
+        name="Samples", description="Samples of Cycles for each pixel", default=128, min=1, max=16384, options=set()
+    )
+    render_without_splats: bpy.props.BoolProperty(
+        name="Leave Out 4D Scenes",
+        description="Render without the 4D scenes that are here already; the world stays as it is",
+        default=True,
+        options=set(),
+    )
     panorama: bpy.props.StringProperty(
         name="Panorama",
         description="A 360° picture, twice as wide as high: JPEG, PNG, WebP, HDR or EXR",
@@ -95,51 +187,13 @@ class GenerateSettings(_RecipeSettings, bpy.types.PropertyGroup):
     )
 
 
-class PlaybackSettings(bpy.types.PropertyGroup):
-    """Which 4D scene an object or world shows, and when; read at every frame change."""
-
-    package: bpy.props.StringProperty(
-        name="Scene", description="Folder of the 4D scene that is shown here", subtype="DIR_PATH", options=_PATH
-    )
-    start: bpy.props.IntProperty(name="Start", description="Frame at which the scene starts", default=1, options=set())
-    frame_rate: bpy.props.FloatProperty(
-        name="Frame Rate",
-        description="Frames per second of the 4D scene, whatever the rate of this file",
-        default=24.0,
-        min=0.01,
-        options=set(),
-    )
-    frame_count: bpy.props.IntProperty(
-        name="Frames",
-        description="Length of the 4D scene in its own frames; then it starts again",
-        default=1,
-        min=1,
-        options=set(),
-    )
-    shown: bpy.props.IntProperty(
-        name="Shown", description="Frame of the 4D scene that is shown now", default=-1, min=-1, options={"HIDDEN"}
-    )
-
-
-_CLASSES = (GenerateSettings, PlaybackSettings)
-_HOLDERS = (
-    (bpy.types.Scene, GenerateSettings),
-    (bpy.types.Object, PlaybackSettings),
-    (bpy.types.World, PlaybackSettings),
-)
-
-
 def register() -> None:
-    """Give scenes, objects and worlds their settings, as ``cyclorama``."""
-    for cls in _CLASSES:
-        bpy.utils.register_class(cls)
-    for holder, settings in _HOLDERS:
-        setattr(holder, "cyclorama", bpy.props.PointerProperty(type=settings))  # noqa: B010 (unknown to type checkers)
+    """Give scenes their settings, as ``cyclorama``."""
+    bpy.utils.register_class(GenerateSettings)
+    bpy.types.Scene.cyclorama = bpy.props.PointerProperty(type=GenerateSettings)
 
 
 def unregister() -> None:
     """Take them away again; what was set stays in the file."""
-    for holder, _settings in _HOLDERS:
-        delattr(holder, "cyclorama")
-    for cls in reversed(_CLASSES):
-        bpy.utils.unregister_class(cls)
+    del bpy.types.Scene.cyclorama
+    bpy.utils.unregister_class(GenerateSettings)

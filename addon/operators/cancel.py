@@ -13,6 +13,10 @@ class CYCLORAMA_OT_cancel(bpy.types.Operator):
     bl_idname = "cyclorama.cancel"
     bl_label = "Cancel"
 
+    job: bpy.props.StringProperty(
+        name="Job", description="Which; empty: the newest that is being generated", options={"HIDDEN", "SKIP_SAVE"}
+    )
+
     @classmethod
     def poll(cls, _context: bpy.types.Context) -> bool:
         """Whether something is being generated."""
@@ -21,5 +25,5 @@ class CYCLORAMA_OT_cancel(bpy.types.Operator):
 
     def execute(self, _context: bpy.types.Context) -> set[str]:
         """Ask for it; the job ends within a moment."""
-        link.cancel()
+        link.cancel(self.job or next(job.name for job in link.jobs() if job.active))
         return {"FINISHED"}

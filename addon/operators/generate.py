@@ -5,7 +5,7 @@ from __future__ import annotations
 import bpy
 
 from ...bridge.errors import CycloramaError
-from .. import link, request
+from .. import link, panorama, request
 
 
 class CYCLORAMA_OT_generate(bpy.types.Operator):
@@ -21,12 +21,11 @@ class CYCLORAMA_OT_generate(bpy.types.Operator):
 
     @classmethod
     def poll(cls, context: bpy.types.Context) -> bool:
-        """Whether there is a panorama and nothing is being generated."""
-        if not context.scene.cyclorama.panorama:
-            cls.poll_message_set("Choose a panorama first")
-            return False
-        cls.poll_message_set("A scene is being generated already")
-        return not link.working()
+        """Whether there is a panorama; others may be generated already, this one then waits for them."""
+        missing = panorama.missing(context.scene.cyclorama)
+        if missing:
+            cls.poll_message_set(missing)
+        return not missing
 
     def execute(self, context: bpy.types.Context) -> set[str]:
         """Ask for it."""

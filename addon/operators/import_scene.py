@@ -7,7 +7,9 @@ from pathlib import Path
 import bpy
 
 from ...bridge.errors import CycloramaError
+from ..look import native
 from ..stage.importing import import_scene
+from ..stage.scene_object import is_root
 
 
 class CYCLORAMA_OT_import_scene(bpy.types.Operator):
@@ -26,6 +28,19 @@ class CYCLORAMA_OT_import_scene(bpy.types.Operator):
         name="Camera", description="Add a camera that stands where the panorama was taken", default=True
     )
 
+    proxy: bpy.props.BoolProperty(
+        name="Shadow Proxy",
+        description="Add a hidden mesh of the set, on which objects' shadows can fall",
+        default=True,
+    )
+
+    own_splats: bpy.props.BoolProperty(
+        name="Blender's Own Splats",
+        description="Let Blender draw the splats itself, in place of surfels by geometry nodes",
+        default=True,
+        options=set() if native.available() else {"HIDDEN"},
+    )
+
     def invoke(self, context: bpy.types.Context, _event: bpy.types.Event) -> set[str]:
         """Ask which."""
         context.window_manager.fileselect_add(self)
@@ -35,9 +50,27 @@ class CYCLORAMA_OT_import_scene(bpy.types.Operator):
         """Import it."""
         folder = Path(bpy.path.abspath(self.directory))
         try:
-            collection = import_scene(context, folder, world=self.world, camera=self.camera)
+            collection = import_scene(
+                context,
+                folder,
+                world=self.world,
+                camera=self.camera,
+                proxy=self.proxy,
+                own_splats=self.own_splats,
+            )
         except CycloramaError as error:
             self.report({"ERROR"}, str(error))
             return {"CANCELLED"}
+        _select(context, next(filter(is_root, collection.objects)))
         self.report({"INFO"}, f"Imported {collection.name}")
         return {"FINISHED"}
+
+
+def _select(context: bpy.types.Context, root: bpy.types.Object) -> None:
+    """As Blender's own importers do, so that what comes next is done to it."""
+    if context.mode != "OBJECT" or root.name not in context.view_layer.objects:
+        return
+    for thing in context.selected_objects:
+        thing.select_set(False)
+    root.select_set(True)
+    context.view_layer.objects.active = root

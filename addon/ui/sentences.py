@@ -48,3 +48,16 @@ def time_left(seconds: float) -> str:
     if seconds < 0:
         return ""
     return f"{seconds:.0f} s left" if seconds < 100 else f"{seconds / 60:.0f} min left"
+
+
+def duration(seconds: float) -> str:
+    """``"15 s"``, ``"4 min"``, ``"3 h"``, ``"2 days"``: to two digits, as an estimate is no better."""
+    for name, size, until in (("s", 1, 100), ("min", 60, 100), ("h", 3600, 48)):
+        if seconds < until * size:
+            return f"{max(float(f'{seconds / size:.2g}'), 1):.0f} {name}"
+    return f"{float(f'{seconds / 86400:.2g}'):.0f} days"
+
+
+def gigabytes(size: float) -> str:
+    """``"1.2 GB"``, of bytes."""
+    return f"{size / 1e9:.1f} GB" if size < 1e10 else f"{size / 1e9:.0f} GB"

@@ -43,6 +43,35 @@ def addon(no_backend: Path) -> Iterator[None]:
 
 
 @pytest.fixture
+def scene(addon: None, capfd: pytest.CaptureFixture[str]) -> Iterator:
+    """An empty scene at 24 frames a second; no handler of Blender's may fail in it (Blender only prints that)."""
+    import bpy
+
+    scene = bpy.context.scene
+    scene.render.fps = 24
+    yield scene
+    assert "Traceback" not in capfd.readouterr().err
+
+
+@pytest.fixture
+def package(scene, tmp_path: Path) -> Path:
+    """A small package, "lake": 4 moving splats in 5 frames."""
+    from .packages import write_package
+
+    return write_package(tmp_path / "lake.cyclorama", moving=4, frames=5)
+
+
+@pytest.fixture
+def imported(scene, package: Path):
+    """The collection that its import made."""
+    import bpy
+
+    from cyclorama.addon.stage.importing import import_scene
+
+    return import_scene(bpy.context, package)
+
+
+@pytest.fixture
 def backend(no_backend: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The folder of a backend that can be started."""
     if not BACKEND_PYTHON.exists():

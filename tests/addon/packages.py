@@ -53,11 +53,13 @@ def write_package(
     overwrite: bool = False,
     per_frame: dict[str, int] | None = None,
     compression: Compression = "none",
+    points: int = 0,
 ) -> Path:
     """A package of random Gaussians; frame i of the moving ones has the radiance ``radiance(moving, i)``.
 
     Args:
         per_frame: further arrays that differ from frame to frame, by name with their columns: uniform, of value i + 1.
+        points: of a point cloud; in frame i point k is at (k, 5, i), of radius 0.5 and of ``point_colour(k, i)``.
     """
     with SceneWriter(folder, overwrite, compression) as writer:
         writer.static(gaussians(static, seed=100))
@@ -65,10 +67,16 @@ def write_package(
         if moving:
             same = gaussians(moving, seed=200).arrays()
             writer.moving({name: same[name] for name in same if name not in ("radiance:base", *per_frame)})
+        if points:
+            writer.points({"radius": np.full(points, 0.5)})
         for index in range(frames):
             if moving:
                 others = {name: np.full((moving, columns), index + 1.0) for name, columns in per_frame.items()}
                 writer.frame(index, {"radiance:base": radiance(moving, index), **others})
+            if points:
+                place = [(k, 5.0, index) for k in range(points)]
+                colour = [point_colour(k, index) for k in range(points)]
+                writer.points_frame(index, {"position": np.array(place), "colour": np.array(colour)})
             if video and (moving or index == 0):
                 writer.file(frame_name(index, "video", ".exr"), lambda path, index=index: _grey(path, index))
         writer.finish(
@@ -79,6 +87,11 @@ def write_package(
             loops=True,
         )
     return folder
+
+
+def point_colour(number: int, index: int) -> tuple[float, float, float]:
+    """Of one point in one frame: another for each."""
+    return (0.25 + 0.5 * number, 0.1 * (index + 1), 2.0)
 
 
 def _grey(path: Path, index: int) -> None:

@@ -22,7 +22,7 @@ def test_generate_without_a_backend_says_what_to_set(addon):
 
 
 def test_start_without_a_backend_says_what_to_set(addon):
-    with pytest.raises(RuntimeError, match="Set Backend Python in Edit > Preferences"):
+    with pytest.raises(RuntimeError, match="Click Install… in Edit > Preferences"):
         bpy.ops.cyclorama.start_backend()
 
 

@@ -5,12 +5,27 @@ import pytest
 
 import cyclorama
 
-OPERATORS = ("generate", "cancel", "import_scene", "setup_render", "start_backend", "stop_backend")
+OPERATORS = (
+    "generate",
+    "render_panorama",
+    "randomise_seed",
+    "cancel",
+    "import_scene",
+    "setup_render",
+    "start_backend",
+    "stop_backend",
+)
+JOB_OPERATORS = ("retry_job", "import_job", "load_settings", "forget_job")
+LOOK_OPERATORS = ("add_crop_box",)
+STAGE_OPERATORS = ("relink", "make_playable", "pack_scenes", "bake_scene", "unbake_scene")
 PANELS = tuple(
     f"CYCLORAMA_PT_{name}"
     for name in (
-        *("generate", "settings", "video_model", "depth", "depth_advanced"),
-        *("gaussians", "gaussians_advanced", "render"),
+        *("generate", "prompts", "motion", "video_model", "depth", "depth_advanced"),
+        *("jobs", "job_figures"),
+        *("scene", "scene_time", "scene_files"),
+        *("gaussians", "gaussians_advanced", "output"),
+        *("look", "crop", "floaters", "render"),
     )
 )
 
@@ -50,7 +65,7 @@ def test_a_connection_does_not_outlive_the_addon(no_backend):
     assert link.backend_state() == "off"
 
 
-@pytest.mark.parametrize("name", OPERATORS)
+@pytest.mark.parametrize("name", (*OPERATORS, *JOB_OPERATORS, *LOOK_OPERATORS, *STAGE_OPERATORS))
 def test_operators_are_known_and_explained(addon, name):
     operator = getattr(bpy.ops.cyclorama, name).get_rna_type()
     assert operator.name and operator.description
@@ -70,5 +85,9 @@ def test_the_video_model_is_shown_only_where_one_animates(addon, animator, shown
 
 
 def test_polls_with_nothing_generated_yet(addon):
-    possible = {name for name in OPERATORS if getattr(bpy.ops.cyclorama, name).poll()}
-    assert possible == {"import_scene", "setup_render", "start_backend"}
+    possible = {
+        name
+        for name in (*OPERATORS, *JOB_OPERATORS, *LOOK_OPERATORS, *STAGE_OPERATORS)
+        if getattr(bpy.ops.cyclorama, name).poll()
+    }
+    assert possible == {"import_scene", "setup_render", "start_backend", "randomise_seed"}

@@ -6,10 +6,11 @@ from types import SimpleNamespace
 import bpy
 import pytest
 
-from cyclorama.addon.properties import RECIPE_SETTINGS, GenerateSettings
+from cyclorama.addon import request
+from cyclorama.addon.properties import LOCAL_PROMPTS, RECIPE_SETTINGS, GenerateSettings
 from cyclorama.addon.request import generate_request, recipe_settings
 from cyclorama.bridge.errors import CycloramaError
-from cyclorama.bridge.settings import PanoramaTo4D
+from cyclorama.bridge.settings import Box, PanoramaTo4D, Region
 
 from .conftest import PANORAMA
 
@@ -26,8 +27,9 @@ def settings(addon) -> GenerateSettings:
 
 
 def test_every_setting_but_what_is_drawn_is_in_the_file(settings):
-    drawn = {"strokes", "regions"}
-    assert set(RECIPE_SETTINGS) == {field.name for field in dataclasses.fields(PanoramaTo4D)} - drawn
+    others = {"strokes", "regions", "local_prompts"}
+    assert set(RECIPE_SETTINGS) == {field.name for field in dataclasses.fields(PanoramaTo4D)} - others
+    assert set(LOCAL_PROMPTS) <= set(settings.bl_rna.properties.keys())
     assert set(RECIPE_SETTINGS) <= set(settings.bl_rna.properties.keys())
 
 
@@ -162,6 +164,9 @@ class Paper:
     def label(self, **_how):
         pass
 
+    def operator(self, *_which, **_how):
+        pass
+
     def column(self, **_how):
         return self
 
@@ -221,7 +226,8 @@ def test_the_eye_s_height_is_shown_where_it_is_read(settings, animator, estimato
 )
 def test_the_panel_shows_what_the_lift_reads(settings, lift, read, advanced):
     settings.lift = lift
-    assert drawn("CYCLORAMA_PT_gaussians") == ["lift", *read, "compression"]
+    assert drawn("CYCLORAMA_PT_gaussians") == ["width", "lift", *read]
+    assert drawn("CYCLORAMA_PT_output") == ["output_folder", "compression"]
     assert bpy.types.CYCLORAMA_PT_gaussians_advanced.poll(bpy.context) == bool(advanced)
     if advanced:
         assert drawn("CYCLORAMA_PT_gaussians_advanced") == advanced
@@ -257,8 +263,56 @@ def test_the_names_of_choices_fit_into_the_panel(settings, name):
 
 
 def test_a_prompt_is_cut_where_the_backend_would_refuse_it(settings):
-    settings.prompt = "w" * 2000
-    assert recipe_settings(settings).prompt == "w" * 1000
+    settings.animator, settings.model = "panoramic", "wan"
+    settings.prompt = settings.prompt_left = "w" * 2000
+    asked = recipe_settings(settings)
+    assert (asked.prompt, asked.local_prompts) == ("w" * 1000, ("", "", "", "w" * 1000))
+
+
+def test_prompts_are_sent_where_the_model_reads_them_and_kept_where_not(settings):
+    settings.prompt, settings.prompt_front, settings.prompt_back = "wind", "a lake", "Birken"
+    settings.animator, settings.model = "panoramic", "wan"
+    asked = recipe_settings(settings)
+    assert (asked.prompt, asked.local_prompts) == ("wind", ("a lake", "", "Birken", ""))
+    for settings.animator, settings.model in (("panoramic", "svd"), ("flow", "wan")):
+        assert (recipe_settings(settings).prompt, recipe_settings(settings).local_prompts) == ("", ("",) * 4)
+        assert not bpy.types.CYCLORAMA_PT_prompts.poll(bpy.context)
+    assert settings.prompt == "wind"
+
+
+def test_regions_are_asked_for_with_the_settings(settings, monkeypatch):
+    drawn = (Region(box=Box(0, 0, 90, 40), prompt="smoke"),)
+    monkeypatch.setattr(request, "regions_of", lambda scene: drawn if scene == settings.id_data else ())
+    assert recipe_settings(settings).regions == drawn
+
+
+def test_a_region_that_cannot_be_used_is_refused_by_name(settings, monkeypatch):
+    off = (Region(box=Box(0, 91, 90, 40)),)
+    monkeypatch.setattr(request, "regions_of", lambda scene: off)
+    with pytest.raises(CycloramaError, match=r"regions\[0\]\.box\.latitude"):
+        recipe_settings(settings)
+
+
+@pytest.mark.parametrize("name", ["recipe", "panorama_source", "panorama_image", "viewpoint", *LOCAL_PROMPTS])
+def test_nothing_that_is_read_once_is_animated_by_accident(settings, name):
+    shown = settings.bl_rna.properties[name]
+    assert not shown.is_animatable and shown.description and not shown.description.endswith(".")
+
+
+def test_the_dice_never_throw_the_same_seed_twice(settings):
+    for _ in range(20):
+        before = settings.seed
+        assert bpy.ops.cyclorama.randomise_seed() == {"FINISHED"}
+        assert settings.seed != before and 0 <= settings.seed < 10_000
+
+
+def test_a_recipe_that_the_backend_does_not_have_is_not_offered(settings, monkeypatch):
+    from cyclorama.addon import device
+
+    monkeypatch.setattr(device, "recipes", lambda: ("text_to_4d", "panorama_to_4d"))
+    assert settings.recipe == "panorama_to_4d"
+    monkeypatch.setattr(device, "recipes", lambda: ("text_to_4d",))
+    assert settings.recipe == "panorama_to_4d", "there is always something to choose"
 
 
 def test_a_scene_that_is_there_already_is_never_overwritten(settings, tmp_path):
