@@ -39,7 +39,7 @@ def main() -> None:
         render(options.render)
         return
     with tempfile.TemporaryDirectory() as folder:
-        package = options.package or _lifted(options.panorama, Path(folder))
+        package = options.package or lifted(options.panorama, Path(folder))
         order = Path(folder) / "order.json"
         order.write_text(json.dumps({"package": str(package.absolute())}))
         blender = ROOT / ".venv-blender" / "bin" / "python"
@@ -47,12 +47,13 @@ def main() -> None:
         compare(package, Path(folder), options.pictures)
 
 
-def _lifted(panorama: Path, folder: Path) -> Path:
+def lifted(panorama: Path, folder: Path, **settings) -> Path:
+    """In the backend's environment: the package that becomes of a panorama, with one frame if not said otherwise."""
     from cyclorama.backend.recipes.panorama_to_4d import panorama_to_4d
     from cyclorama.bridge.settings import PanoramaTo4D
 
     package = folder / "scene.cyclorama"
-    panorama_to_4d(panorama, package, PanoramaTo4D(frames=1))
+    panorama_to_4d(panorama, package, PanoramaTo4D(**{"frames": 1, **settings}))
     return package
 
 
