@@ -4,7 +4,7 @@ BLENDER ?=
 python = $(shell python$(1) -c '' >/dev/null 2>&1 && echo yes || ls $${PYENV_ROOT:-$$HOME/.pyenv}/versions 2>/dev/null | grep -q '^$(subst .,\.,$(1))\.' && echo yes)
 OLDER := $(and $(call python,3.13),$(call python,3.11),blender-4.5)
 
-.PHONY: demo test check extension backend blender blender-4.5 clean
+.PHONY: demo test window check extension backend blender blender-4.5 clean
 
 demo: backend ## A photograph becomes a moving 3D scene, flown through and rendered: build/demo/
 ifeq ($(BLENDER),)
@@ -16,13 +16,16 @@ else
 endif
 
 test: check blender $(OLDER) ## Everything that can be checked without a GPU
-	@.venv/bin/python -m pytest tests --ignore tests/addon
+	@.venv/bin/python -m pytest tests --ignore tests/addon --ignore tests/window
 	@.venv-blender/bin/python -m pytest tests/addon
 ifneq ($(OLDER),)
 	@.venv-blender-4.5/bin/python -m pytest tests/addon
 else
 	@echo "SKIPPED: the add-on's tests in the other Blender LTS; both need Python 3.13 and Python 3.11"
 endif
+
+window: extension backend ## The user interface in a real Blender with a window: pictures in build/window/
+	@.venv/bin/python -m pytest tests/window -rs
 
 check: backend ## Form: formatting, lint, import directions, types
 	@.venv/bin/ruff format --check --quiet . || { echo "run: .venv/bin/ruff format"; exit 1; }

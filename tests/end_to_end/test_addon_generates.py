@@ -78,7 +78,7 @@ def test_from_the_click_to_the_scene_on_the_timeline(environment, tmp_path):
     assert Path(result["package"]) == tmp_path / "scenes" / "sunset.cyclorama"
     assert (tmp_path / "scenes" / "sunset.cyclorama" / "scene.json").is_file()
     assert result["stages"]
-    assert result["kinds"] == ["CAMERA", "EMPTY", "MESH", "MESH"]
+    assert result["kinds"] == ["CAMERA", "EMPTY", "EMPTY", "MESH", "MESH", "MESH"]
     assert result["world"] == "sunset"
 
 
@@ -90,7 +90,7 @@ def test_a_video_model_shows_its_work_and_plays_at_its_own_rate(environment, tmp
     assert result["previews"]
     assert set(result["previews"]) == {"WEBP"}
     assert [7.0, 2] in result["played"]  # tiny has the rate of Stable Video Diffusion
-    assert result["kinds"] == ["CAMERA", "EMPTY", "MESH", "MESH"]
+    assert result["kinds"] == ["CAMERA", "EMPTY", "EMPTY", "MESH", "MESH", "MESH"]
     scene = json.loads((tmp_path / "scenes" / "sunset.cyclorama" / "scene.json").read_text("utf-8"))
     assert [model["licence"] for model in scene["models"]] == ["cc0-1.0"]
     assert (scene["frame_count"], scene["frame_rate"]) == (2, 7.0)
