@@ -14,6 +14,7 @@ import argparse
 import json
 import subprocess
 import tempfile
+from collections.abc import Callable
 from math import pi, radians, tan
 from pathlib import Path
 
@@ -29,22 +30,41 @@ SAMPLES = 32
 
 def main() -> None:
     """Have Blender render, rasterize the same, print a line for each camera."""
-    asked = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    side_by_side(__doc__, __file__, render, compare)
+
+
+def side_by_side(
+    doc: str | None,
+    script: str,
+    in_blender: Callable[[Path], None],
+    compare: Callable[[Path, Path, Path | None], None],
+    **settings,
+) -> str:
+    """Lift a panorama, have Blender make pictures of it in another process, compare them; returns what Blender printed.
+
+    Args:
+        script: is started in Blender, and there calls ``in_blender`` with a JSON file that names the package; the
+            pictures go beside it.
+        compare: is given the package, the pictures' folder, and the folder of ``--pictures``.
+        settings: of the lift.
+    """
+    asked = argparse.ArgumentParser(description=doc, formatter_class=argparse.RawDescriptionHelpFormatter)
     asked.add_argument("--panorama", type=Path, default=ROOT / "presets" / "panoramas" / "sunset.exr")
     asked.add_argument("--package", type=Path, help="a 4D scene to take in its place")
     asked.add_argument("--pictures", type=Path, help="folder for both pictures and their difference, side by side")
-    asked.add_argument("--render", type=Path, help=argparse.SUPPRESS)
+    asked.add_argument("--in-blender", type=Path, help=argparse.SUPPRESS)
     options = asked.parse_args()
-    if options.render:
-        render(options.render)
-        return
+    if options.in_blender:
+        in_blender(options.in_blender)
+        return ""
     with tempfile.TemporaryDirectory() as folder:
-        package = options.package or lifted(options.panorama, Path(folder))
+        package = options.package or lifted(options.panorama, Path(folder), **settings)
         order = Path(folder) / "order.json"
         order.write_text(json.dumps({"package": str(package.absolute())}))
         blender = ROOT / ".venv-blender" / "bin" / "python"
-        subprocess.run([blender, __file__, "--render", order], check=True, stdout=subprocess.DEVNULL)
+        ran = subprocess.run([blender, script, "--in-blender", order], check=True, stdout=subprocess.PIPE, text=True)
         compare(package, Path(folder), options.pictures)
+    return ran.stdout
 
 
 def lifted(panorama: Path, folder: Path, **settings) -> Path:

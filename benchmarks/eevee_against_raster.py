@@ -9,14 +9,11 @@ sRGB of colour over black and of alpha, and seconds a picture. Wanted: 34 dB, di
 
 from __future__ import annotations
 
-import argparse
 import json
-import subprocess
-import tempfile
 from math import pi, radians
 from pathlib import Path
 
-from cycles_against_raster import FOV, HEIGHT, PLACES, ROOT, VIEWS, WIDTH, lifted, rasterized
+from cycles_against_raster import FOV, HEIGHT, PLACES, VIEWS, WIDTH, rasterized, side_by_side
 
 SAMPLES = {"sorted": 16, "dithered": 64}
 FILTER = 1.0
@@ -25,22 +22,7 @@ FILTER = 1.0
 
 def main() -> None:
     """Have Blender render, rasterize the same, print a line for each camera and way."""
-    asked = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    asked.add_argument("--panorama", type=Path, default=ROOT / "presets" / "panoramas" / "sunset.exr")
-    asked.add_argument("--package", type=Path, help="a 4D scene to take in its place")
-    asked.add_argument("--pictures", type=Path, help="folder for both pictures and their difference, side by side")
-    asked.add_argument("--render", type=Path, help=argparse.SUPPRESS)
-    options = asked.parse_args()
-    if options.render:
-        render(options.render)
-        return
-    with tempfile.TemporaryDirectory() as folder:
-        package = options.package or lifted(options.panorama, Path(folder), frames=2, lift="direct", width=512)
-        order = Path(folder) / "order.json"
-        order.write_text(json.dumps({"package": str(package.absolute())}))
-        blender = ROOT / ".venv-blender" / "bin" / "python"
-        subprocess.run([blender, __file__, "--render", order], check=True, stdout=subprocess.DEVNULL)
-        compare(package, Path(folder), options.pictures)
+    side_by_side(__doc__, __file__, render, compare, frames=2, lift="direct", width=512)
 
 
 def compare(package: Path, folder: Path, pictures: Path | None) -> None:

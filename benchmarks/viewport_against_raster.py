@@ -13,40 +13,22 @@ Mesa's software rasterizer, so only their ratio says something.
 
 from __future__ import annotations
 
-import argparse
 import json
-import subprocess
 import sys
-import tempfile
 import time
 from math import radians, tan
 from pathlib import Path
 from typing import Any
 
-from cycles_against_raster import FOV, HEIGHT, PLACES, ROOT, VIEWS, WIDTH, lifted
+from cycles_against_raster import FOV, HEIGHT, PLACES, VIEWS, WIDTH, side_by_side
 
 COUNTS = (200_000, 1_000_000)
 
 
 def main() -> None:
     """Have Blender draw, rasterize the same, print a line for each camera."""
-    asked = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    asked.add_argument("--panorama", type=Path, default=ROOT / "presets" / "panoramas" / "sunset.exr")
-    asked.add_argument("--package", type=Path, help="a 4D scene to take in its place")
-    asked.add_argument("--pictures", type=Path, help="folder for both pictures and their difference, side by side")
-    asked.add_argument("--draw", type=Path, help=argparse.SUPPRESS)
-    options = asked.parse_args()
-    if options.draw:
-        draw(options.draw)
-        return
-    with tempfile.TemporaryDirectory() as folder:
-        package = options.package or lifted(options.panorama, Path(folder))
-        order = Path(folder) / "order.json"
-        order.write_text(json.dumps({"package": str(package.absolute())}))
-        blender = ROOT / ".venv-blender" / "bin" / "python"
-        ran = subprocess.run([blender, __file__, "--draw", order], check=True, capture_output=True, text=True)
-        compare(package, Path(folder), options.pictures)
-        print(*(line for line in ran.stdout.splitlines() if line.startswith("splats")), sep="\n")
+    said = side_by_side(__doc__, __file__, draw, compare)
+    print(*(line for line in said.splitlines() if line.startswith("splats")), sep="\n")
 
 
 def compare(package: Path, folder: Path, pictures: Path | None) -> None:
