@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import re
+import stat
+import sys
 import uuid
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeVar
 
@@ -24,6 +27,8 @@ GUEST = r"[A-Za-z0-9_-]{1,32}"
 
 _MAX_INVITATION_BYTES = 4096
 
+log = logging.getLogger(__name__)
+
 
 def backend_folder(folder: Path | str | None = None) -> Path:
     """The folder of a backend: the one given, else that of ``CYCLORAMA_FOLDER``, else the user's own."""
@@ -37,7 +42,7 @@ def open_folder(folder: Path) -> None:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         folder.chmod(0o700)
     except OSError as error:
-        raise _unusable(folder, error) from error
+        raise folder_not_usable(folder, error) from error
 
 
 @dataclass(frozen=True)
@@ -45,16 +50,20 @@ class Keys:
     """The CURVE key pairs of a backend and of the clients on its own machine, as Z85 text."""
 
     server_public: str
-    server_secret: str
+    server_secret: str = field(repr=False)
     client_public: str
-    client_secret: str
+    client_secret: str = field(repr=False)
 
     @classmethod
     def load_or_make(cls, folder: Path) -> Keys:
-        """The keys in ``folder``, made at the first start. Raises CycloramaError when the file is damaged."""
+        """The keys in ``folder``, made at the first start.
+
+        Raises:
+            CycloramaError: ``address-unreadable`` when the file is damaged, ``folder-not-usable``.
+        """
         path = folder / KEYS_FILE
         if path.exists():
-            return read_private(path, cls, "Delete it and start the backend again: it then makes new ones.")
+            return _whole(path, read_private(path, cls, _NEW_KEYS))
         pairs = (*zmq.curve_keypair(), *zmq.curve_keypair())
         keys = cls(*(key.decode("ascii") for key in pairs))
         write_private(path, keys)
@@ -72,7 +81,7 @@ class Address:
     endpoint: str
     server_public: str
     client_public: str
-    client_secret: str
+    client_secret: str = field(repr=False)
     instance: str = ""
     guest: str = ""
 
@@ -145,6 +154,17 @@ def _fault(invitation: Address) -> str:
     return ""
 
 
+_NEW_KEYS = "Delete it and start the backend again: it then makes new ones, and guests need new invitations."
+
+
+def _whole(path: Path, keys: Keys) -> Keys:
+    pairs = ((keys.server_public, keys.server_secret), (keys.client_public, keys.client_secret))
+    for public, secret in pairs:
+        if not (is_key(public) and is_key(secret)) or zmq.curve_public(secret.encode()).decode() != public:
+            raise CycloramaError("address-unreadable", f"A key in {path} is damaged.", _NEW_KEYS)
+    return keys
+
+
 def is_key(text: str) -> bool:
     """Whether it looks like a CURVE key: 32 bytes as Z85 text."""
     try:
@@ -157,8 +177,13 @@ _File = TypeVar("_File")
 
 
 def read_private(path: Path, kind: type[_File], hint: str) -> _File:
-    """What ``write_private`` wrote. Raises CycloramaError ``address-unreadable``."""
+    """What ``write_private`` wrote; closed again to other users, if it is open. Raises CycloramaError
+    ``address-unreadable``.
+    """
     try:
+        if sys.platform != "win32" and stat.S_IMODE(path.stat().st_mode) & 0o077:
+            path.chmod(0o600)
+            log.warning("Other users of this computer could read %s; now they cannot", path)
         return msgspec.json.decode(path.read_bytes(), type=kind)
     except (OSError, UnicodeDecodeError, msgspec.DecodeError, RecursionError) as error:
         raise CycloramaError("address-unreadable", f"{path} cannot be read: {error}.", hint) from error
@@ -178,10 +203,11 @@ def write_private(path: Path, content: object) -> None:
             file.write(msgspec.json.encode(content))
         partial.replace(path)
     except OSError as error:
-        raise _unusable(path.parent, error) from error
+        raise folder_not_usable(path.parent, error) from error
 
 
-def _unusable(folder: Path, error: OSError) -> CycloramaError:
+def folder_not_usable(folder: Path, error: OSError) -> CycloramaError:
+    """The error to raise where a backend's folder cannot be used."""
     return CycloramaError(
         "folder-not-usable",
         f"The backend's folder {folder} cannot be used: {error.strerror}.",

@@ -20,5 +20,10 @@ class CycloramaError(Exception):
         return f"{self.sentence} {self.hint}".rstrip()
 
 
+def quotable(text: str, longest: int = 300) -> str:
+    """A stranger's words for a sentence: not without end, and without signs that command a terminal or break a line."""
+    return "".join(letter if letter.isprintable() else "?" for letter in text[:longest])
+
+
 class Cancelled(Exception):  # noqa: N818 (no error)
     """The artist asked a job to stop; not an error, and never shown as one."""

@@ -6,21 +6,27 @@ at any time, so it takes little memory however large the files are.
 
 from __future__ import annotations
 
+import errno
 import re
 import shutil
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
-from pathlib import Path, PurePosixPath
+from functools import partial
+from pathlib import Path
 from typing import TypeVar
 
 import msgspec
 
 from . import messages
+from .arriving import ASK_AGAIN, Arriving, Rest
 from .client import Answer, Client
 from .errors import Cancelled, CycloramaError
+from .frames import checksum
+from .listed_files import listing_fault
+from .memory import keep_freed_memory
 from .named_files import named_files
-from .scene import INFO, Scene, is_package, sha256
+from .scene import Scene, is_package, sha256
 from .whole_folder import WholeFolder
 
 Told = Callable[[int, int], None]
@@ -31,8 +37,19 @@ PATIENCE_SECONDS = 60.0
 
 _Reply = TypeVar("_Reply", bound=messages.Message)
 
-_ON_THEIR_WAY = 8
-"""Pieces of ``messages.PIECE_BYTES`` each."""
+_PIECES_AHEAD = 24
+"""So many are asked for before they have come: two transfers at once stay below ``MOST_PIECES``."""
+
+_BYTES_AHEAD = 1 << 23
+"""And so much: 8 MB keep a line of 1 Gb/s full whose answers take 60 ms."""
+
+_UP_AHEAD = _BYTES_AHEAD // messages.PIECE_BYTES
+"""Pieces that are sent before it is known that they are on the backend's disk."""
+
+_LOOK_SECONDS = 0.2
+"""So often whoever waits is asked whether to stop."""
+
+_ANSWER_SECONDS = 10.0
 
 _ROOM_BYTES = 1 << 28
 """So much stays free on the disk after a download."""
@@ -43,6 +60,9 @@ _PASSING = (
     "backend-unreachable",
     "upload-out-of-order",
     "upload-unknown",
+    "upload-too-fast",
+    "piece-damaged",
+    "too-many-questions",
     messages.HELLO_FIRST,
 )
 """Codes of troubles that end by themselves, perhaps."""
@@ -50,7 +70,8 @@ _PASSING = (
 _PAUSE_SECONDS = 0.1
 """Before the next attempt."""
 
-_ASK_AGAIN = "Fetch it again; if that does not help, generate it again."
+_LOST = ("scene-", "package-", "job-")
+"""Beginnings of codes of troubles after which what has come of a scene is of no use."""
 
 
 def untold(done: int, total: int) -> None:
@@ -90,22 +111,21 @@ def download(client: Client, job: str, output: Path, *, overwrite: bool = False,
             ``backend-silent``, or what the backend refuses.
         Cancelled: out of ``told``.
     """
+    keep_freed_memory()
     with WholeFolder(output, overwrite, is_package, "Cyclorama scene") as whole:
         package = _browse(client, job)
         arriving = output.parent / f".{output.name}.arriving"
         try:
-            _make_room(arriving, package)
-            _download_all(client, package, arriving, told)
+            _fetch_into(arriving, client, package, told)
             for name in package.files:
                 whole.file(name, lambda path, name=name: (arriving / name).replace(path))
-            whole.put(Scene)
-        except Cancelled:
-            shutil.rmtree(arriving, ignore_errors=True)
+            whole.put(Scene, flushed=True)
+        except BaseException as error:
+            if _is_final(error):
+                shutil.rmtree(arriving, ignore_errors=True)
+            if isinstance(error, OSError):
+                raise _not_written(output, error) from error
             raise
-        except OSError as error:
-            raise CycloramaError(
-                "output-not-writable", f"{output} cannot be written ({error.strerror}).", "Choose another folder."
-            ) from error
         shutil.rmtree(arriving, ignore_errors=True)
     return output
 
@@ -143,7 +163,8 @@ def _upload_one(client: Client, path: Path, name: str, size: int, told: Callable
     stored = 0
     while True:
         try:
-            offered = _answer(client.ask(messages.Upload(file=name, size=size)), messages.Stored)
+            still = partial(told, stored)
+            offered = _answer(client.ask(messages.Upload(file=name, size=size)), messages.Stored, still)
             if offered.size > stored:
                 deadline = time.monotonic() + PATIENCE_SECONDS
             stored = offered.size
@@ -155,32 +176,33 @@ def _upload_one(client: Client, path: Path, name: str, size: int, told: Callable
                 raise
         except OSError as error:
             raise _unreadable(path, error) from error
+        told(stored)
         time.sleep(_PAUSE_SECONDS)
 
 
 def _send_pieces(client: Client, path: Path, name: str, offset: int, told: Callable[[int], None]) -> bool:
     """Whether the backend then had all of it."""
     on_their_way: deque[Answer] = deque()
-    whole = False
+    stored = messages.Stored(file=name, size=offset)
+    pieces = _pieces(path, name, offset)
     try:
-        for piece in _pieces(path, name, offset):
-            on_their_way.append(client.ask(piece))
-            if len(on_their_way) >= _ON_THEIR_WAY:
-                stored = _answer(on_their_way.popleft(), messages.Stored)
-                told(stored.size)
-        while on_their_way:
-            whole = _answer(on_their_way.popleft(), messages.Stored).whole
+        while True:
+            while len(on_their_way) < _UP_AHEAD and (piece := next(pieces, None)):
+                on_their_way.append(client.ask(piece))
+            if not on_their_way:
+                return stored.whole
+            stored = _answer(on_their_way.popleft(), messages.Stored, partial(told, stored.size))
+            told(stored.size)
     finally:
         for answer in on_their_way:
             answer.drop()
-    return whole
 
 
 def _pieces(path: Path, name: str, offset: int) -> Iterator[messages.Piece]:
-    with path.open("rb") as file:
+    with path.open("rb", buffering=0) as file:
         file.seek(offset)
         while content := file.read(messages.PIECE_BYTES):
-            yield messages.Piece(file=name, offset=offset, content=content)
+            yield messages.Piece(file=name, offset=offset, checksum=checksum(content), content=content)
             offset += len(content)
 
 
@@ -189,102 +211,102 @@ def _pieces(path: Path, name: str, offset: int) -> Iterator[messages.Piece]:
 
 def _browse(client: Client, job: str) -> messages.Package:
     package = _answer(client.ask(messages.Browse(job=job)), messages.Package)
-    for name in package.files:
-        parts = PurePosixPath(name).parts
-        if "\\" in name or ":" in name or "\0" in name or not 1 <= len(parts) <= 2 or ".." in parts or parts[0] == "/":
-            raise CycloramaError("scene-damaged", f"The scene names a file outside itself ({name!r}).", _ASK_AGAIN)
-    if INFO not in package.files:
-        raise CycloramaError("scene-damaged", "The scene does not say what is in it.", _ASK_AGAIN)
+    fault = listing_fault(package.files)
+    if fault:
+        raise CycloramaError("scene-damaged", f"The scene {fault}.", ASK_AGAIN)
     return package
 
 
-def _make_room(arriving: Path, package: messages.Package) -> None:
-    arriving.mkdir(parents=True, exist_ok=True)
-    there = sum(path.stat().st_size for path in arriving.rglob("*") if path.is_file())
-    needed = sum(file.size for file in package.files.values()) - there + _ROOM_BYTES
-    if shutil.disk_usage(arriving).free < needed:
+def _fetch_into(folder: Path, client: Client, package: messages.Package, told: Told) -> None:
+    with Arriving(folder, package.files) as arriving:
+        _check_room(folder, arriving.total - arriving.come)
+        _fetch_all(client, package.job, arriving, told)
+
+
+def _is_final(error: BaseException) -> bool:
+    """Whether nobody will go on from what has come."""
+    return isinstance(error, Cancelled) or (isinstance(error, CycloramaError) and error.code.startswith(_LOST))
+
+
+def _not_written(output: Path, error: OSError) -> CycloramaError:
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return CycloramaError("disk-full", f"There is no room left for {output}.", "Make room, then fetch it again.")
+    return CycloramaError(
+        "output-not-writable", f"{output} cannot be written ({error.strerror}).", "Choose another folder."
+    )
+
+
+def _check_room(folder: Path, lacking: int) -> None:
+    if shutil.disk_usage(folder).free < lacking + _ROOM_BYTES:
         raise CycloramaError(
             "disk-full",
-            f"The scene has {needed / 1e9:.1f} GB, more than is free in {arriving.parent}.",
+            f"{lacking / 1e9:.1f} GB of the scene are still to come, more than is free in {folder.parent}.",
             "Make room, or choose another folder.",
         )
 
 
-def _download_all(client: Client, package: messages.Package, arriving: Path, told: Told) -> None:
-    done, total = 0, sum(file.size for file in package.files.values())
-    for name, file in package.files.items():
-        told(done, total)
-        path = arriving / name
-        path.parent.mkdir(exist_ok=True)
-        if not (path.is_file() and path.stat().st_size == file.size and sha256(path) == file.sha256):
-            _download_one(client, package.job, name, file, path, lambda come, before=done: told(before + come, total))
-        done += file.size
-    told(total, total)
-
-
-def _download_one(
-    client: Client, job: str, name: str, file: messages.PackageFile, path: Path, told: Callable[[int], None]
-) -> None:
-    """Into ``path``, going on where an earlier attempt ended, unless that was of another scene."""
-    come = path.stat().st_size if path.is_file() else 0
-    if come:
-        _fetch_rest(client, job, name, file, path, told)
-        if sha256(path) == file.sha256:
-            return
-    path.unlink(missing_ok=True)
-    _fetch_rest(client, job, name, file, path, told)
-    if sha256(path) != file.sha256:
-        path.unlink()
-        raise CycloramaError("scene-damaged", f"The scene's file {name} was damaged on its way.", _ASK_AGAIN)
-
-
-def _fetch_rest(
-    client: Client, job: str, name: str, file: messages.PackageFile, path: Path, told: Callable[[int], None]
-) -> None:
+def _fetch_all(client: Client, job: str, arriving: Arriving, told: Told) -> None:
+    """Until every file is there and has been checked, through cuts that are no longer than our patience."""
     deadline = time.monotonic() + PATIENCE_SECONDS
-    path.touch()
-    come = path.stat().st_size
-    while come < file.size:
+    come = arriving.come
+    while rest := arriving.rest():
         try:
-            for content in _contents(client, job, name, come, file.size):
-                with path.open("ab") as sink:
-                    sink.write(content)
-                come += len(content)
-                deadline = time.monotonic() + PATIENCE_SECONDS
-                told(come)
+            _stream(client, job, arriving, rest, told)
         except CycloramaError as error:
+            if arriving.come > come:
+                come, deadline = arriving.come, time.monotonic() + PATIENCE_SECONDS
             if error.code not in _PASSING or time.monotonic() > deadline:
                 raise
-            time.sleep(_PAUSE_SECONDS)
+            _pause(arriving, told)
+    told(arriving.total, arriving.total)
 
 
-def _contents(client: Client, job: str, name: str, offset: int, size: int) -> Iterator[bytes]:
-    """The bytes from ``offset`` on, in order; some pieces ahead are asked for meanwhile."""
-    on_their_way: deque[tuple[int, Answer]] = deque()
+def _pause(arriving: Arriving, told: Told) -> None:
+    told(arriving.come, arriving.total)
+    time.sleep(_PAUSE_SECONDS)
 
-    def next_one() -> bytes:
-        length, answer = on_their_way.popleft()
-        content = _answer(answer, messages.Fetched).content
-        if len(content) != length:
-            raise CycloramaError("scene-damaged", f"The scene's file {name} is cut short.", _ASK_AGAIN)
-        return content
 
+def _stream(client: Client, job: str, arriving: Arriving, rest: list[Rest], told: Told) -> None:
+    """Ask for piece after piece of all that is missing, some ahead, and write them as they come."""
+    wanted = _fetches(job, rest)
+    on_their_way: deque[tuple[messages.Fetch, Answer]] = deque()
     try:
-        for start in range(offset, size, messages.PIECE_BYTES):
-            length = min(messages.PIECE_BYTES, size - start)
-            asked = messages.Fetch(job=job, name=name, offset=start, length=length)
-            on_their_way.append((length, client.ask(asked)))
-            if len(on_their_way) >= _ON_THEIR_WAY:
-                yield next_one()
-        while on_their_way:
-            yield next_one()
+        while True:
+            while _has_credit([fetch.length for fetch, _ in on_their_way]) and (fetch := next(wanted, None)):
+                on_their_way.append((fetch, client.ask(fetch)))
+            if not on_their_way:
+                return
+            fetch, answer = on_their_way.popleft()
+            content = _answer(answer, messages.Fetched, lambda: told(arriving.come, arriving.total)).content
+            if len(content) != fetch.length:
+                raise CycloramaError("scene-damaged", f"The scene's file {fetch.name} is cut short.", ASK_AGAIN)
+            arriving.write(fetch.name, content)
+            told(arriving.come, arriving.total)
     finally:
         for _, answer in on_their_way:
             answer.drop()
 
 
-def _answer(answer: Answer, kind: type[_Reply]) -> _Reply:
-    reply = answer.wait()
+def _has_credit(lengths: list[int]) -> bool:
+    return len(lengths) < _PIECES_AHEAD and sum(lengths) < _BYTES_AHEAD
+
+
+def _fetches(job: str, rest: list[Rest]) -> Iterator[messages.Fetch]:
+    for name, offset, size in rest:
+        for start in range(offset, size, messages.PIECE_BYTES):
+            yield messages.Fetch(job=job, name=name, offset=start, length=min(messages.PIECE_BYTES, size - start))
+
+
+def _answer(answer: Answer, kind: type[_Reply], still: Callable[[], None] = lambda: None) -> _Reply:
+    """``still`` is called now and then while nothing comes; what it raises ends the wait."""
+    deadline = time.monotonic() + _ANSWER_SECONDS
+    try:
+        while not answer.arrives(_LOOK_SECONDS) and time.monotonic() < deadline:
+            still()
+    except BaseException:
+        answer.drop()
+        raise
+    reply = answer.wait(0)
     if not isinstance(reply, kind):
         raise CycloramaError(
             "backend-not-understood", "The backend gave an answer to another question.", "Update both."

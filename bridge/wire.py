@@ -1,4 +1,4 @@
-"""The backend's end of the wire: a ROUTER socket on loopback TCP, and where it is told to on others, behind CURVE keys.
+"""The backend's end of the wire: a door for programs on its own computer, and one for guests where they are expected.
 
 The clients' end is ``client.py``. Both use ``Bell`` to be woken by other threads.
 """
@@ -6,46 +6,47 @@ The clients' end is ``client.py``. Both use ``Bell`` to be woken by other thread
 from __future__ import annotations
 
 import hmac
-import ipaddress
+import logging
 import math
 import threading
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import NamedTuple
 
-import msgspec
 import zmq
-from zmq.utils import z85
 
-from . import messages
+from . import door, messages
 from .address import Keys
+from .door import LOOPBACK, MOST_CONNECTIONS, GuestOf, Port, Sent, SocketFile
 from .errors import CycloramaError
+from .frames import Frame, frames_of, request_in, request_name
+from .memory import give_back_memory, keep_freed_memory
 
-MAX_FRAME_BYTES = 1 << 24
-"""A longer frame ends its connection before it is received; of those below, headers over ``MAX_HEADER_BYTES`` are
-refused in words."""
+MAX_GUEST_BYTES = 1 << 29
+"""So much memory at most may be taken by what guests send and do not finish, and by what they ask for and do not read.
+If it is more, all are cut; those who may come in come back."""
 
-_ZAP = "inproc://zeromq.zap.01"  # where libzmq asks whether a client may enter (ZeroMQ RFC 27)
-_FAREWELL_MS = 500  # how long the last messages may take to leave when a server closes
+_LOOK_SECONDS = 0.25
+"""Between two looks at the memory."""
 
+_REOPEN_SECONDS = 0.1
 
-_LOOPBACK = "127.0.0.1"
+log = logging.getLogger(__name__)
 
 
 class Peer(NamedTuple):
     """Who a message is from, or for.
 
     Attributes:
-        identity: of its connection.
+        identity: of its connection; after a reconnection it is another.
         guest: the name it was invited under; "" for programs on our own computer.
+        key: a guest's public key (Z85).
     """
 
     identity: bytes
     guest: str = ""
-
-
-GuestOf = Callable[[str], str | None]
-"""The name of the guest whose public key (Z85) it is; None when it may not come in, or no longer."""
+    key: str = ""
 
 
 def no_guest(_key: str) -> None:
@@ -63,17 +64,20 @@ class Bell:
         self._cord.linger = 0
         self._cord.connect(address)
         self._lock = threading.RLock()  # a signal handler may interrupt the thread that is ringing
+        self._rings = False
 
     def ring(self) -> None:
         """Make ``socket`` readable; nothing happens when it is closed or rings already."""
         with self._lock:
-            if not self._cord.closed:
-                _send_or_drop(self._cord, [b""])
+            if not (self._rings or self._cord.closed):
+                self._rings = send_now(self._cord, [b""])
 
     def silence(self) -> None:
-        """Take all rings; only for the polling thread."""
-        while receive_waiting(self.socket) is not None:
-            pass
+        """Take all rings; only for the polling thread, before it looks at what it may have been woken for."""
+        with self._lock:  # else a ring in between would be taken, and no later one heard
+            while receive_waiting(self.socket) is not None:
+                pass
+            self._rings = False
 
     def close(self) -> None:
         """Only for the polling thread."""
@@ -85,72 +89,96 @@ class Bell:
 class Server:
     """The backend's end. All but ``wake`` belongs to one thread.
 
-    Let in are only clients that prove to own ``keys``' client key and are on this computer, and guests; from all others
-    not a byte is received. What is no request is answered with ``Refused`` and goes no further.
+    It has two doors. By ours come programs of this user on this computer: it is a socket file that nobody else can open
+    or, where there is none, a port on loopback for those who prove to own the client key in the backend's folder. By
+    the other come guests. From anybody else not a byte is received; what is no request is answered with ``Refused``
+    and goes no further.
 
     Args:
-        port: 0 lets the operating system choose.
-        host: address of this computer by which guests reach it ("0.0.0.0": any); "": they do not.
-        guest_of: asked at each message, so that a key that is taken away counts no longer at once.
+        port: by which guests come; 0 lets the operating system choose.
+        host: address of this computer by which guests reach it ("0.0.0.0": any). "": they come from this computer if
+            there is a port, as through a tunnel; if there is none either, they do not come.
+        guest_of: asked at each message, in both directions, so that a key that is taken away counts no longer at once.
+        socket: where the socket file shall be. Its folder must be ours and locked: a file that is left of an earlier
+            server is removed.
+        memory: tells the bytes this process takes; without it nobody looks.
 
     Raises:
-        CycloramaError: ``port-in-use``, ``port-not-usable``.
+        CycloramaError: ``port-in-use``, ``port-not-usable``, ``host-not-usable``.
     """
 
-    def __init__(self, keys: Keys, port: int = 0, host: str = "", guest_of: GuestOf = no_guest):
-        self._own_key = keys.client_public
+    def __init__(
+        self,
+        keys: Keys,
+        port: int = 0,
+        host: str = "",
+        guest_of: GuestOf = no_guest,
+        socket: Path | None = None,
+        memory: Callable[[], int] | None = None,
+    ):
+        self._keys = keys
         self._guest_of = guest_of
+        self._guests: Port | None = None
+        self._reopen_at = math.inf
         self._context = zmq.Context()
         self._bell = Bell(self._context)
-        self._zap: zmq.Socket = self._context.socket(zmq.REP)
-        self._zap.linger = 0
-        self._zap.bind(_ZAP)  # before the door opens
-        self._router = self._open_router(keys)
-        try:
-            self.port = _bind(self._router, port, host)
-        except CycloramaError:
-            self.close()
-            raise
-        self.endpoint = f"tcp://{_LOOPBACK}:{self.port}"  # for clients on this computer
-        self._poller = zmq.Poller()
-        for socket in (self._bell.socket, self._zap, self._router):
-            self._poller.register(socket, zmq.POLLIN)
-
-    def _open_router(self, keys: Keys) -> zmq.Socket:
-        router: zmq.Socket = self._context.socket(zmq.ROUTER)
-        router.curve_server = True
-        router.curve_publickey = keys.server_public.encode()
-        router.curve_secretkey = keys.server_secret.encode()
-        router.setsockopt(zmq.ZAP_DOMAIN, b"cyclorama")
-        router.setsockopt(zmq.ZAP_ENFORCE_DOMAIN, 1)
-        router.setsockopt(zmq.ROUTER_HANDOVER, 1)  # a client that reconnects keeps its identity
-        router.setsockopt(zmq.HEARTBEAT_IVL, 2_000)
-        router.setsockopt(zmq.HEARTBEAT_TIMEOUT, 10_000)
-        router.setsockopt(zmq.MAXMSGSIZE, MAX_FRAME_BYTES)
-        router.linger = 0
-        return router
+        self._ours = self._open_ours(socket)
+        self.endpoint = self._ours.endpoint  # for clients on this computer
+        self.port, self.listens_at = 0, ""  # of the guests' door
+        self._host = host or (LOOPBACK if port else "")
+        if self._host:
+            try:
+                self._guests = Port(keys, self._host, port, guest_of)
+            except CycloramaError:
+                self.close()
+                raise
+            self.port, self.listens_at = self._guests.port, self._guests.endpoint
+        keep_freed_memory()
+        self._memory = memory or (lambda: 0)
+        self._memory_before = self._memory()
+        self._look_at = 0.0
+        self._poll_anew()
 
     def receive(self, timeout: float) -> tuple[Peer, messages.Request] | None:
-        """The next request and the client it is from; None after ``timeout`` seconds or when woken."""
+        """The next request and the client it is from; None after ``timeout`` seconds or when woken.
+
+        Those of our own computer come first.
+        """
         deadline = time.monotonic() + timeout
         while True:
-            remaining = max(deadline - time.monotonic(), 0)
-            ready = dict(self._poller.poll(milliseconds(remaining)))
-            if self._zap in ready:
-                self._admit()
-            if self._router in ready:
-                received = self._take()
+            now = time.monotonic()
+            self._look_after_guests(now)
+            ready = dict(self._poller.poll(milliseconds(min(deadline, self._next_look()) - now)))
+            for each in self._doors():
+                each.look(ready)
+            for each in self._doors():
+                received = self._take(each) if each.router in ready else None
                 if received:
                     return received
             if self._bell.socket in ready:
                 self._bell.silence()
                 return None
-            if remaining == 0:
+            if now >= deadline:
                 return None
 
-    def send(self, client: Peer, message: messages.Reply | messages.Event) -> None:
-        """Send, or drop when the client has gone or never reads. Never blocks."""
-        _send_or_drop(self._router, [client.identity, messages.encode(message)])
+    def send(self, client: Peer, message: messages.Reply | messages.AnyEvent) -> Sent:
+        """Whether it was sent; "full": the client has not read what waits for it. Never blocks.
+
+        "gone": there is no such client any more, or its key was taken away. One that comes back is another.
+        """
+        if not client.guest:
+            return door.send(self._ours.router, client.identity, frames_of(message))
+        if self._guests is None or self._guest_of(client.key) != client.guest:
+            return "gone"
+        return door.send(self._guests.router, client.identity, frames_of(message))
+
+    def drop_guests(self) -> None:
+        """Cut the connections of all guests, and free what they made us hold; they may come back at once."""
+        if self._guests:
+            self._guests.close(0)
+            self._guests = None
+            give_back_memory()
+            self._reopen()
 
     def wake(self) -> None:
         """Make ``receive`` return soon; from any thread and from signal handlers."""
@@ -158,39 +186,79 @@ class Server:
 
     def close(self) -> None:
         """Stop listening, after giving the last messages a moment to leave."""
-        self._router.close(_FAREWELL_MS)
-        self._zap.close(0)
+        for each in self._doors():
+            each.close()
         self._bell.close()
         self._context.term()
 
-    def _admit(self) -> None:
-        """Answer libzmq's question whether a client's key is allowed; its messages then carry that key."""
-        version, request, _domain, address, _identity, mechanism, *credentials = self._zap.recv_multipart()
-        key = z85.encode(credentials[0]) if mechanism == b"CURVE" and len(credentials) == 1 else b""
-        from_here = _is_loopback(address.decode("ascii", "replace"))
-        allowed = bool(key) and self._guest(key.decode("ascii"), from_here) is not None
-        answer = [b"200", b"OK", key] if allowed else [b"400", b"Unknown key", b""]
-        self._zap.send_multipart([version, request, *answer, b""])
-
-    def _guest(self, key: str, from_here: bool = True) -> str | None:
-        if hmac.compare_digest(key, self._own_key):
-            return "" if from_here else None  # it never leaves this computer, so there it would be stolen
-        return self._guest_of(key)
-
-    def _take(self) -> tuple[Peer, messages.Request] | None:
-        parts = _receive_frames(self._router)
-        if not parts:
-            return None
-        guest = self._guest(str(parts[-1].get("User-Id")))
-        if guest is None:
-            return None
-        client = Peer(parts[0].bytes, guest)
-        frames = [part.bytes for part in parts[1:]]
+    def _open_ours(self, socket: Path | None) -> SocketFile | Port:
         try:
-            return client, _understand(frames)
+            if socket:
+                return SocketFile(socket)
         except CycloramaError as error:
-            request = messages.request_of(frames[0]) if frames and len(frames[0]) <= messages.MAX_HEADER_BYTES else ""
-            self.send(client, refusal(error, request))
+            log.info("%s Programs on this computer come by a port.", error)
+        return Port(self._keys, LOOPBACK, 0, self._own)
+
+    def _own(self, key: str) -> str | None:
+        return "" if hmac.compare_digest(key, self._keys.client_public) else None
+
+    def _doors(self) -> list[SocketFile | Port]:
+        return [self._ours, self._guests] if self._guests else [self._ours]
+
+    def _poll_anew(self) -> None:
+        self._poller = zmq.Poller()
+        for socket in (self._bell.socket, *(socket for each in self._doors() for socket in each.sockets)):
+            self._poller.register(socket, zmq.POLLIN)
+
+    def _look_after_guests(self, now: float) -> None:
+        if now >= self._reopen_at:
+            self._reopen()
+        if self._guests is None or now < self._look_at:
+            return
+        self._look_at = now + _LOOK_SECONDS
+        if self._memory() - self._memory_before > MAX_GUEST_BYTES:
+            give_back_memory()  # perhaps it is only what those left who have gone
+        taken = self._memory() - self._memory_before
+        if taken > MAX_GUEST_BYTES:
+            self._cut(f"{taken >> 20} MB of memory went to what they sent or do not read")
+        elif len(self._guests.connections) > MOST_CONNECTIONS:
+            self._cut(f"there are {len(self._guests.connections)} connections")
+
+    def _cut(self, why: str) -> None:
+        there = sorted(self._guests.admitted) if self._guests else []
+        log.warning("Guests are cut (%s): %s. They may come back.", ", ".join(there) or "nobody was let in", why)
+        self.drop_guests()
+
+    def _next_look(self) -> float:
+        return self._look_at if self._guests else self._reopen_at
+
+    def _reopen(self) -> None:
+        """The guests' door at its port, or later if the system has not released it yet."""
+        self._reopen_at = math.inf
+        try:
+            self._guests = Port(self._keys, self._host, self.port, self._guest_of)
+        except CycloramaError as error:
+            log.info("Guests are not let in yet: %s", error)
+            self._reopen_at = time.monotonic() + _REOPEN_SECONDS
+        self._memory_before = self._memory()
+        self._poll_anew()
+
+    def _take(self, where: SocketFile | Port) -> tuple[Peer, messages.Request] | None:
+        taken = door.take(where.router)
+        if not taken:
+            return None
+        identity, key, frames = taken
+        client = Peer(identity)
+        if where is self._guests:
+            guest = self._guest_of(key)
+            if guest is None:
+                self._cut("the key of one of them was taken away")
+                return None
+            client = Peer(identity, guest, key)
+        try:
+            return client, request_in(frames)
+        except CycloramaError as error:
+            self.send(client, refusal(error, request_name(frames)))
             return None
 
 
@@ -204,106 +272,19 @@ def milliseconds(seconds: float) -> int:
     return math.ceil(max(seconds, 0) * 1000)
 
 
-def receive_waiting(socket: zmq.Socket) -> list[bytes] | None:
-    """The frames of a message that has arrived, or None. Never blocks."""
+def receive_waiting(socket: zmq.Socket) -> list[Frame] | None:
+    """The frames of a message that has arrived, or None. Never blocks. Pieces of files are not copied."""
     try:
-        return socket.recv_multipart(zmq.NOBLOCK)
+        first, *others = socket.recv_multipart(zmq.NOBLOCK, copy=False)
     except zmq.Again:
         return None
+    return [first.bytes, *(frame.buffer for frame in others)]
 
 
-def _receive_frames(socket: zmq.Socket) -> list[zmq.Frame] | None:
-    """The same with what libzmq knows of them."""
+def send_now(socket: zmq.Socket, frames: list[Frame]) -> bool:
+    """False when the socket's queue is full. Never blocks."""
     try:
-        return socket.recv_multipart(zmq.NOBLOCK, copy=False)
+        socket.send_multipart(frames, zmq.NOBLOCK, copy=len(frames) == 1)
     except zmq.Again:
-        return None
-
-
-def _is_loopback(address: str) -> bool:
-    try:
-        found = ipaddress.ip_address(address)
-    except ValueError:
         return False
-    mapped = getattr(found, "ipv4_mapped", None)
-    return (mapped or found).is_loopback
-
-
-def _send_or_drop(socket: zmq.Socket, frames: list[bytes]) -> None:
-    try:
-        socket.send_multipart(frames, zmq.NOBLOCK)
-    except zmq.Again:
-        return  # its queue is full: the receiver does not read
-
-
-def _understand(frames: list[bytes]) -> messages.Request:
-    """The request in a message's frames. Raises CycloramaError."""
-    if len(frames) != 1:
-        raise CycloramaError("message-not-understood", f"A request has one frame, this message has {len(frames)}.")
-    if len(frames[0]) > messages.MAX_HEADER_BYTES:
-        raise CycloramaError(
-            "message-too-long",
-            f"This message has {len(frames[0])} bytes; {messages.MAX_HEADER_BYTES} are allowed.",
-            "Use fewer strokes.",
-        )
-    try:
-        return messages.decode_request(frames[0])
-    except msgspec.DecodeError as error:
-        raise CycloramaError(
-            "message-not-understood",
-            f"The backend cannot take this message: {error}.",
-            "Check the value it names; if there is none, add-on and backend are of different versions: update both.",
-        ) from error
-
-
-def _bind(router: zmq.Socket, port: int, host: str) -> int:
-    """Listen on loopback, and on ``host``; returns the port, which is the same."""
-    if not 0 <= port <= 65535:  # libzmq would take the remainder
-        raise _unusable_port(port, "no such port")
-    if not host:
-        return _bind_one(router, _LOOPBACK, port)
-    try:
-        address = ipaddress.ip_address(host)
-    except ValueError as error:
-        raise _unusable_host(host, "it is no IP address") from error
-    router.ipv6 = address.version == 6
-    within = f"[{host}]" if address.version == 6 else host
-    if address.is_unspecified or host == _LOOPBACK:  # all, loopback too
-        return _bind_one(router, within, port)
-    port = _bind_one(router, _LOOPBACK, port)
-    try:
-        return _bind_one(router, within, port)
-    except CycloramaError as error:
-        raise (
-            error if error.code == "port-in-use" else _unusable_host(host, "this computer has no such address")
-        ) from error
-
-
-def _bind_one(router: zmq.Socket, host: str, port: int) -> int:
-    try:
-        router.bind(f"tcp://{host}:{port or '*'}")
-    except zmq.ZMQError as error:
-        if error.errno != zmq.EADDRINUSE:
-            raise _unusable_port(port, error.strerror) from error
-        raise CycloramaError(
-            "port-in-use",
-            f"Port {port} is in use by another program.",
-            "Choose another with --port, or leave it out: the system then finds a free one.",
-        ) from error
-    return int(router.getsockopt_string(zmq.LAST_ENDPOINT).rstrip("\0").rpartition(":")[2])
-
-
-def _unusable_port(port: int, reason: str) -> CycloramaError:
-    return CycloramaError(
-        "port-not-usable",
-        f"Port {port} cannot be used ({reason}).",
-        "Choose one between 1024 and 65535 with --port, or leave it out.",
-    )
-
-
-def _unusable_host(host: str, reason: str) -> CycloramaError:
-    return CycloramaError(
-        "host-not-usable",
-        f"The backend cannot listen on {host!r}: {reason}.",
-        "Give --listen an address of this computer, or 0.0.0.0 for all of them.",
-    )
+    return True

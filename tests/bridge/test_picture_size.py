@@ -1,10 +1,13 @@
 """The size of a picture is read from its first bytes, whatever wrote it."""
 
+import os
+import struct
+
 import numpy as np
 import OpenImageIO as oiio  # noqa: N813
 import pytest
 
-from cyclorama.bridge.picture_size import picture_size
+from cyclorama.bridge.picture_size import picture_head, picture_size
 
 WIDTH, HEIGHT = 300, 150
 
@@ -52,3 +55,34 @@ def test_what_is_cut_short_or_no_picture_has_no_size(tmp_path, name):
     assert picture_size(tmp_path / "text") is None
     assert picture_size(tmp_path / "missing.png") is None
     assert picture_size(tmp_path) is None
+
+
+def test_a_text_that_looks_like_a_size_does_not_count(tmp_path):
+    false = b"dataWindow\0box2i\0\x10\0\0\0" + bytes(16)
+    whole = written(tmp_path / "p.exr", "half", comments=false.decode("latin-1")).read_bytes()
+    (tmp_path / "false.exr").write_bytes(
+        whole[:8] + b"note\0string\0" + len(false).to_bytes(4, "little") + false + whole[8:]
+    )
+    assert picture_size(tmp_path / "false.exr") == (WIDTH, HEIGHT)
+
+
+def test_a_size_that_cannot_be_is_none(tmp_path):
+    for window in ((0, 0, -1, -1), (5, 5, 0, 0), (0, 0, 0, -(1 << 31))):
+        head = b"\x76\x2f\x31\x01\2\0\0\0dataWindow\0box2i\0\x10\0\0\0" + struct.pack("<4i", *window)
+        (tmp_path / "p.exr").write_bytes(head)
+        assert picture_size(tmp_path / "p.exr") is None
+    (tmp_path / "p.hdr").write_bytes(b"#?RADIANCE\n\n-Y " + b"9" * 5000 + b" +X 9\n")
+    assert picture_size(tmp_path / "p.hdr") is None
+
+
+@pytest.mark.parametrize("kind", ["tif", "png"])
+def test_what_a_decoder_has_to_hold_as_a_whole_is_known(tmp_path, kind):
+    path = written(tmp_path / f"p.{kind}")
+    assert picture_size(path) == (WIDTH, HEIGHT)
+    assert picture_head(path).whole == (kind == "tif")
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="this system has no such pipes")
+def test_a_pipe_is_no_picture_and_nobody_waits_for_it(tmp_path):
+    os.mkfifo(tmp_path / "p.png")
+    assert picture_size(tmp_path / "p.png") is None

@@ -10,8 +10,9 @@ from safetensors.numpy import save_file
 
 from cyclorama.bridge.errors import CycloramaError
 from cyclorama.bridge.gaussians import Gaussians
+from cyclorama.bridge.package_checks import header
 from cyclorama.bridge.points import Points
-from cyclorama.bridge.scene import INFO, FileInfo, Generator, Scene, frame_name, header, sha256
+from cyclorama.bridge.scene import INFO, FileInfo, Generator, Scene, frame_name, sha256
 from cyclorama.bridge.scene_writer import SceneWriter
 
 COUNT, FRAMES = 6, 3

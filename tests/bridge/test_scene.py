@@ -181,7 +181,7 @@ def test_being_stopped_while_it_begins_leaves_nothing(output, monkeypatch):
     def stopped(*_):
         raise SystemExit
 
-    monkeypatch.setattr(Path, "write_text", stopped)  # who writes here is noted after the folder is made
+    monkeypatch.setattr(whole_folder, "HeldFile", stopped)  # who writes here is noted after the folder is made
     with pytest.raises(SystemExit), SceneWriter(output):
         pass
     assert not output.parent.exists()
@@ -201,7 +201,7 @@ def test_a_full_disk_is_told_and_leaves_nothing(output):
 
     with pytest.raises(CycloramaError, match="No space left on device") as caught, SceneWriter(output) as writer:
         writer.file("preview.webp", write_too_much)
-    assert caught.value.code == "output-not-writable"
+    assert caught.value.code == "disk-full"
     assert str(output) in caught.value.sentence
     assert beside(output) == []
 
@@ -300,9 +300,23 @@ def test_a_name_too_long_for_the_disk_is_told(tmp_path):
 # Other writers, dead and alive
 
 
+WRITES = """
+import sys
+from pathlib import Path
+from cyclorama.bridge.whole_folder import WholeFolder
+with WholeFolder(Path(sys.argv[1]), False, Path.is_dir, "folder") as folder:
+    folder.file("static.safetensors", lambda path: path.write_bytes(b"half"))
+    print(flush=True)
+    input()
+"""
+
+
 @pytest.fixture
-def other_process():
-    with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as process:
+def other_process(output):
+    """That writes the same scene."""
+    command = [sys.executable, "-c", WRITES, str(output)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+        process.stdout.readline()
         yield process.pid
         process.kill()
 
@@ -322,7 +336,6 @@ def leave_partial(output: Path, owner: object) -> None:
 
 
 def test_a_scene_that_another_process_writes_is_left_to_it(output, other_process):
-    leave_partial(output, other_process)
     with pytest.raises(CycloramaError) as caught, SceneWriter(output):
         pass
     assert caught.value.code == "output-busy"
@@ -335,6 +348,13 @@ def test_what_a_dead_process_left_makes_room(output, dead_process):
     leave_partial(output, dead_process)
     write(output)
     Scene(output).validate()
+    assert beside(output) == [output.name]
+
+
+def test_what_a_dead_process_left_makes_room_though_its_number_is_another_one_s_now(output):
+    """As after a restart; in a container always."""
+    leave_partial(output, os.getppid())
+    write(output)
     assert beside(output) == [output.name]
 
 

@@ -1,12 +1,7 @@
-"""The two ends of the wire find each other, keep strangers out, and survive each other's end."""
+"""The backend lets in whom it knows, keeps strangers out, and holds no more than it must."""
 
 import socket
 import stat
-import subprocess
-import sys
-import threading
-import time
-from collections import deque
 from dataclasses import replace
 
 import msgspec
@@ -14,57 +9,13 @@ import pytest
 import zmq
 
 from cyclorama.bridge import messages
-from cyclorama.bridge.address import Address, Keys, backend_folder, open_folder
+from cyclorama.bridge.address import Keys, open_folder
 from cyclorama.bridge.client import Client
 from cyclorama.bridge.errors import CycloramaError
-from cyclorama.bridge.wire import Peer, Server, no_guest
+from cyclorama.bridge.frames import frames_of, reply_in
+from cyclorama.bridge.wire import Server
 
-
-class Host:
-    """A server in a thread that welcomes, and knows no jobs."""
-
-    def __init__(self, folder, port=0, host="", guest_of=no_guest):
-        open_folder(folder)
-        keys = Keys.load_or_make(folder)
-        self.server = Server(keys, port, host, guest_of)
-        self.peers: list[Peer] = []
-        self.address = Address.of(self.server.endpoint, keys)
-        self.address.save(folder)
-        self.heard: list[messages.Request] = []
-        self.mute = False
-        self._outbox: deque[tuple[Peer, messages.Event]] = deque()
-        self._open = True
-        self._thread = threading.Thread(target=self._run, daemon=True)
-        self._thread.start()
-
-    def _run(self):
-        while self._open:
-            received = self.server.receive(5)
-            if received and not self.mute:
-                self._answer(*received)
-            while self._outbox:
-                self.server.send(*self._outbox.popleft())
-        self.server.close()
-
-    def tell(self, client, *events):
-        """From any thread: a socket belongs to one."""
-        self._outbox.extend((client, event) for event in events)
-        self.server.wake()
-
-    def _answer(self, client, request):
-        self.heard.append(request)
-        self.peers.append(client)
-        reply = messages.Pong(request=request.request)
-        if isinstance(request, messages.Hello):
-            reply = messages.Welcome(request=request.request, protocol=1, version="0", device="D", recipes=())
-        if isinstance(request, messages.Status):
-            reply = messages.Jobs(request=request.request, jobs=())
-        self.server.send(client, reply)
-
-    def close(self):
-        self._open = False
-        self.server.wake()
-        self._thread.join()
+from .wire_host import Host, guest_address, raw_socket, until
 
 
 @pytest.fixture
@@ -85,110 +36,6 @@ def client(folder, host):
         yield client
 
 
-def until(true, seconds=20):
-    deadline = time.monotonic() + seconds
-    while not true():
-        assert time.monotonic() < deadline, "it never became true"
-        time.sleep(0.02)
-
-
-def raw_socket(address, **other):
-    """A DEALER with the address's keys, or others; and its context."""
-    context = zmq.Context()
-    dealer = context.socket(zmq.DEALER)
-    dealer.linger = 0
-    dealer.rcvtimeo = 10_000
-    keys = replace(address, **other)
-    dealer.curve_serverkey = keys.server_public.encode()
-    dealer.curve_publickey = keys.client_public.encode()
-    dealer.curve_secretkey = keys.client_secret.encode()
-    dealer.connect(address.endpoint)
-    return dealer, context
-
-
-def test_a_client_is_welcomed_and_answered(client):
-    assert isinstance(client.request(messages.Status()), messages.Jobs)
-    assert client.state == "connected"
-    assert client.welcome.device == "D"
-    assert client.trouble is None
-
-
-def test_what_is_sent_before_there_is_a_backend_arrives_when_there_is_one(folder):
-    with Client(folder) as client:
-        client.send(messages.Cancel(job="j", request="r"))
-        until(lambda: client.trouble and client.trouble.code == "backend-not-running")
-        assert client.state == "connecting"
-        host = Host(folder)
-        until(lambda: messages.Cancel(job="j", request="r") in host.heard)
-        host.close()
-
-
-def test_a_client_keeps_pinging(client, host):
-    until(lambda: sum(isinstance(request, messages.Ping) for request in host.heard) >= 2)
-    assert client.state == "connected"
-    assert [type(message) for message in client.drain()] == [messages.Welcome]
-
-
-def test_a_silent_backend_is_noticed_and_found_again(client, host):
-    client.request(messages.Status())
-    host.mute = True
-    until(lambda: client.state == "lost")
-    assert client.trouble.code == "backend-silent"
-    host.mute = False
-    until(lambda: client.state == "connected")
-
-
-def test_a_backend_started_anew_at_another_port_is_found(folder):
-    first = Host(folder)
-    with Client(folder) as client:
-        client.request(messages.Status())
-        first.close()
-        second = Host(folder)
-        until(lambda: any(isinstance(request, messages.Hello) for request in second.heard))
-        assert client.request(messages.Status(), timeout=20)
-        second.close()
-
-
-def test_asking_where_no_backend_runs_says_so_and_is_not_asked_later(folder):
-    with Client(folder) as client:
-        with pytest.raises(CycloramaError) as caught:
-            client.request(messages.Shutdown(), timeout=0.5)
-        assert caught.value.code == "backend-not-running"
-        host = Host(folder)
-        client.request(messages.Status(), timeout=20)
-        assert not any(isinstance(request, messages.Shutdown) for request in host.heard)
-        host.close()
-
-
-def test_a_refusal_is_raised_with_its_code(client):
-    absurd = messages.Generate(job="no such name", panorama="/p", output="/o", settings=None)  # pyright: ignore
-    with pytest.raises(CycloramaError) as caught:
-        client.request(absurd)
-    assert caught.value.code == "message-not-understood"
-
-
-def test_text_that_is_not_unicode_is_refused_before_it_is_sent(client):
-    with pytest.raises(CycloramaError) as caught:
-        client.send(messages.Hello(client="\udc80"))
-    assert caught.value.code == "text-not-unicode"
-
-
-def test_of_unread_progress_and_previews_only_the_newest_are_kept(client, host):
-    client.request(messages.Status())
-    client.drain()
-    events: list[messages.Event] = []
-    for step in range(100):
-        events.append(messages.Progress(job="j", stage="lift", step=step, total=100, fraction=0))
-        events.append(messages.Preview(job="j", step=step, total=100, picture=b"w" * 10_000))
-    host.tell(Peer(client._identity), *events, messages.Preview(job="other", step=7, total=100, picture=b"w"))
-    until(lambda: client._inbox and client._inbox[-1].job == "other")
-    assert [(type(message), message.job, message.step) for message in client.drain()] == [
-        (messages.Progress, "j", 99),
-        (messages.Preview, "j", 99),
-        (messages.Preview, "other", 7),
-    ]
-
-
 NO_MESSAGES = {
     "no frame": [b""],
     "noise": [b"\xc1\xff\x00"],
@@ -202,11 +49,11 @@ NO_MESSAGES = {
 def test_what_is_no_message_is_refused_and_the_next_is_answered(host, frames):
     dealer, context = raw_socket(host.address)
     dealer.send_multipart(frames)
-    refused = messages.decode_reply(dealer.recv())
+    refused = reply_in(dealer.recv_multipart())
     assert isinstance(refused, messages.Refused)
     assert refused.code == ("message-too-long" if len(frames[0]) > 10_000 else "message-not-understood")
-    dealer.send(messages.encode(messages.Ping()))
-    assert messages.decode_reply(dealer.recv()) == messages.Pong()
+    dealer.send_multipart(frames_of(messages.Ping()))
+    assert reply_in(dealer.recv_multipart()) == messages.Pong()
     context.destroy(0)
 
 
@@ -229,7 +76,7 @@ def strange_keys():
 @pytest.mark.parametrize("other", strange_keys().values(), ids=strange_keys())
 def test_wrong_keys_get_no_answer(host, client, other):
     dealer, context = raw_socket(host.address, **other)
-    dealer.send(messages.encode(messages.Hello(client="stranger")))
+    dealer.send_multipart(frames_of(messages.Hello(client="stranger")))
     assert client.request(messages.Status())  # in the meantime
     assert not dealer.poll(500)
     assert not any(isinstance(request, messages.Hello) and request.client == "stranger" for request in host.heard)
@@ -241,7 +88,7 @@ def test_no_keys_get_no_answer(host):
     dealer = context.socket(zmq.DEALER)
     dealer.linger = 0
     dealer.connect(host.address.endpoint)
-    dealer.send(messages.encode(messages.Hello(client="stranger")))
+    dealer.send_multipart(frames_of(messages.Hello(client="stranger")))
     assert not dealer.poll(500)
     assert not host.heard
     context.destroy(0)
@@ -292,65 +139,6 @@ def test_damaged_keys_are_named(folder):
         keys_in(folder)
 
 
-def test_a_damaged_address_is_told(folder):
-    open_folder(folder)
-    (folder / "address.json").write_text('{"endpoint": 3}')
-    with Client(folder) as client:
-        until(lambda: client.trouble and client.trouble.code == "address-unreadable")
-
-
-def test_an_address_that_leads_nowhere_is_told(folder):
-    keys = keys_in(folder)
-    Address.of("nowhere", keys).save(folder)
-    with Client(folder) as client:
-        until(lambda: client.trouble and client.trouble.code == "backend-unreachable")
-        Address.of("tcp://127.0.0.1:1", replace(keys, server_public="short")).save(folder)
-        until(lambda: client.trouble.sentence.startswith("tcp://127.0.0.1:1"))
-
-
-def test_the_folder_is_that_of_the_argument_or_the_environment(monkeypatch, tmp_path):
-    monkeypatch.setenv("CYCLORAMA_FOLDER", str(tmp_path))
-    assert backend_folder() == tmp_path
-    assert backend_folder(tmp_path / "other") == tmp_path / "other"
-    monkeypatch.delenv("CYCLORAMA_FOLDER")
-    assert backend_folder().name == "backend"
-
-
-def test_a_program_that_forgets_to_close_its_client_still_ends(host, folder):
-    program = (
-        "import sys; from pathlib import Path; from cyclorama.bridge import client, messages\n"
-        "c = client.Client(Path(sys.argv[1])); c.request(messages.Status())"
-    )
-    subprocess.run([sys.executable, "-c", program, folder], check=True, timeout=60)
-
-
-def test_a_client_that_closes_says_goodbye(host, folder):
-    with Client(folder) as client:
-        client.request(messages.Status())
-    until(lambda: any(isinstance(request, messages.Goodbye) for request in host.heard))
-
-
-def test_a_question_that_went_down_with_a_backend_is_asked_again_but_no_shutdown(folder):
-    first = Host(folder)
-    with Client(folder, silence=2) as client:
-        client.request(messages.Status())
-        first.mute = True
-        answer, shutdown = client.ask(messages.Status()), client.ask(messages.Shutdown())
-        until(lambda: not client._outbox)
-        first.close()
-        second = Host(folder)
-        assert isinstance(answer.wait(20), messages.Jobs)
-        shutdown.drop()
-        assert not any(isinstance(request, messages.Shutdown) for request in second.heard)
-        second.close()
-
-
-def guest_address(host, **other):
-    public, secret = (key.decode() for key in zmq.curve_keypair())
-    address = replace(host.address, client_public=public, client_secret=secret, instance="", guest="anna")
-    return replace(address, **other)
-
-
 @pytest.fixture
 def guests():
     """Names by public key."""
@@ -377,10 +165,10 @@ def test_a_guest_that_is_taken_off_the_list_is_not_heard_though_it_stays_connect
     address = guest_address(open_host)
     guests[address.client_public] = "anna"
     dealer, context = raw_socket(address)
-    dealer.send(messages.encode(messages.Ping()))
-    assert messages.decode_reply(dealer.recv()) == messages.Pong()
+    dealer.send_multipart(frames_of(messages.Ping()))
+    assert reply_in(dealer.recv_multipart()) == messages.Pong()
     guests.clear()
-    dealer.send(messages.encode(messages.Cancel(job="late")))
+    dealer.send_multipart(frames_of(messages.Cancel(job="late")))
     assert not dealer.poll(500)
     assert messages.Cancel(job="late") not in open_host.heard
     context.destroy(0)
@@ -396,14 +184,14 @@ def own_addresses():
             return []
 
 
-@pytest.mark.skipif(not own_addresses(), reason="no network")
-def test_the_key_of_the_computer_itself_counts_only_there(open_host):
-    elsewhere = f"tcp://{own_addresses()[0]}:{open_host.server.port}"
-    dealer, context = raw_socket(replace(open_host.address, endpoint=elsewhere))
-    dealer.send(messages.encode(messages.Ping()))
-    assert not dealer.poll(500)
-    assert not open_host.heard
-    context.destroy(0)
+def test_the_key_of_the_computer_itself_counts_only_at_its_own_door(open_host):
+    for address in ("127.0.0.1", *own_addresses()):
+        by_the_guests_door = f"tcp://{address}:{open_host.server.port}"
+        dealer, context = raw_socket(replace(open_host.address, endpoint=by_the_guests_door))
+        dealer.send_multipart(frames_of(messages.Ping()))
+        assert not dealer.poll(500)
+        assert not open_host.heard
+        context.destroy(0)
 
 
 @pytest.mark.parametrize("address", ["no address", "203.0.113.7", "999.1.1.1"])
@@ -416,14 +204,171 @@ def test_an_address_that_is_not_ours_is_named(folder, address):
 
 def test_where_no_guest_is_expected_it_listens_to_loopback_only(host):
     assert host.server.endpoint.startswith("tcp://127.0.0.1:")
+    assert (host.server.port, host.server.listens_at) == (0, "")
+    port = int(host.server.endpoint.rpartition(":")[2])
     for address in own_addresses():
-        with pytest.raises(OSError), socket.create_connection((address, host.server.port), timeout=2):
+        with pytest.raises(OSError), socket.create_connection((address, port), timeout=2):
             pass
 
 
-def test_it_listens_on_one_address_and_loopback(folder):
+def test_it_listens_on_the_address_it_was_given_only(folder):
     for address in own_addresses():
         host = Host(folder, host=address)
-        for each in (address, "127.0.0.1"):
-            socket.create_connection((each, host.server.port), timeout=2).close()
+        socket.create_connection((address, host.server.port), timeout=2).close()
+        with pytest.raises(OSError):
+            socket.create_connection(("127.0.0.1", host.server.port), timeout=2)
         host.close()
+
+
+def test_programs_on_this_computer_come_by_a_socket_file_that_is_theirs_only(folder):
+    host = Host(folder, socket=socket_file(folder))
+    assert host.server.endpoint == f"ipc://{socket_file(folder)}"
+    assert stat.S_IMODE(socket_file(folder).stat().st_mode) == 0o600
+    assert stat.S_IMODE(folder.stat().st_mode) == 0o700
+    with Client(folder) as client:
+        assert isinstance(client.request(messages.Status()), messages.Jobs)
+    host.close()
+    assert not socket_file(folder).exists()
+
+
+def socket_file(folder):
+    """Short enough on every system."""
+    if not zmq.has("ipc"):
+        pytest.skip("no socket files on this system")
+    if len(str(folder / "s")) > zmq.IPC_PATH_MAX_LEN:
+        pytest.skip("the temporary folder has too long a name")
+    return folder / "s"
+
+
+def test_a_socket_file_that_a_killed_server_left_is_replaced(folder):
+    open_folder(folder)
+    with socket.socket(socket.AF_UNIX) as left:
+        left.bind(str(socket_file(folder)))
+    host = Host(folder, socket=socket_file(folder))
+    with Client(folder) as client:
+        assert client.request(messages.Status())
+    host.close()
+
+
+def long_name(folder):
+    return folder / ("s" * 120)
+
+
+def open_to_others(folder):
+    folder.chmod(0o755)
+    return folder / "s"
+
+
+def a_file(folder):
+    (folder / "s").write_text("mine")
+    return folder / "s"
+
+
+def a_link(folder):
+    (folder / "elsewhere").write_text("mine")
+    (folder / "s").symlink_to(folder / "elsewhere")
+    return folder / "s"
+
+
+@pytest.mark.parametrize("fault", [long_name, open_to_others, a_file, a_link])
+def test_where_no_socket_file_can_be_they_come_by_a_port_with_a_key(folder, fault):
+    open_folder(folder)
+    path = fault(folder)
+    server = Server(Keys.load_or_make(folder), socket=path)
+    assert server.endpoint.startswith("tcp://127.0.0.1:")
+    server.close()
+    assert not path.exists() or path.read_text() == "mine"
+
+
+def test_a_client_that_reads_nothing_fills_up_and_one_that_left_is_gone(host, client):
+    assert client.request(messages.Status())
+    others = set(host.peers)
+    dealer, context = raw_socket(host.address, takes=1)
+    dealer.send_multipart(frames_of(messages.Ping()))
+    dealer.recv_multipart()
+    deaf, outcomes = next(peer for peer in host.peers if peer not in others), []
+    large = messages.Log(text="x" * (1 << 18))
+
+    def fill():
+        outcomes.append("sent")
+        while len(outcomes) < 1000 and outcomes[-1] == "sent":
+            outcomes.append(host.server.send(deaf, large))
+
+    host.do(fill)
+    until(lambda: "full" in outcomes)
+    assert len(outcomes) < 200  # some 4 MB, and what the system's own queues hold
+    assert client.request(messages.Status())
+    context.destroy(0)
+    host.do(lambda: outcomes.append(host.server.send(deaf, messages.Pong())))
+    until(lambda: outcomes[-1] == "gone" or host.do(lambda: outcomes.append(host.server.send(deaf, messages.Pong()))))
+
+
+def test_a_guest_whose_key_is_taken_away_is_gone_at_the_next_send(open_host, guests):
+    address = guest_address(open_host)
+    guests[address.client_public] = "anna"
+    dealer, context = raw_socket(address)
+    dealer.send_multipart(frames_of(messages.Ping()))
+    dealer.recv_multipart()
+    anna = open_host.peers[-1]
+    assert anna.guest == "anna"
+    guests.clear()
+    open_host.tell(anna, messages.Forgotten(job="j"))
+    until(lambda: open_host.outcomes[-1:] == ["gone"])
+    assert not dealer.poll(200)
+    context.destroy(0)
+
+
+def test_guests_that_are_cut_come_back_to_the_same_port_and_our_own_programs_notice_nothing(
+    open_host, guests, tmp_path, folder
+):
+    address = guest_address(open_host)
+    guests[address.client_public] = "anna"
+    port = open_host.server.port
+    with Client(tmp_path / "none", address=address) as guest, Client(folder) as own:
+        for _ in range(3):
+            assert guest.request(messages.Status(), 20) and own.request(messages.Status())
+            own.drain()
+            open_host.do(open_host.server.drop_guests)
+            assert guest.request(messages.Status(), 20)
+            assert open_host.server.port == port
+        until(lambda: sum(isinstance(message, messages.Welcome) for message in guest.drain()))
+        assert own.state == "connected" and not own.drain()
+
+
+def test_with_a_port_and_no_address_guests_come_from_this_computer_as_through_a_tunnel(folder, guests, tmp_path):
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    host = Host(folder, port, guest_of=guests.get)
+    assert (host.server.port, host.server.listens_at) == (port, f"tcp://127.0.0.1:{port}")
+    address = guest_address(host)
+    guests[address.client_public] = "anna"
+    with Client(tmp_path / "none", address=address) as guest:
+        assert guest.request(messages.Status(), 20)
+    assert {peer.guest for peer in host.peers} == {"anna"}
+    host.close()
+
+
+def test_keys_that_others_could_read_are_closed_to_them(folder, caplog):
+    keys = keys_in(folder)
+    (folder / "keys.json").chmod(0o644)
+    assert keys_in(folder) == keys
+    assert stat.S_IMODE((folder / "keys.json").stat().st_mode) == 0o600
+    assert "keys.json" in caplog.text
+    assert keys.server_secret not in caplog.text
+
+
+@pytest.mark.parametrize("field", ["server_secret", "client_public"])
+def test_a_key_that_does_not_fit_its_pair_is_damage(folder, field):
+    keys = keys_in(folder)
+    other = zmq.curve_keypair()[0].decode()
+    (folder / "keys.json").write_bytes(msgspec.json.encode(replace(keys, **{field: other})))
+    with pytest.raises(CycloramaError, match=r"keys\.json") as caught:
+        keys_in(folder)
+    assert caught.value.code == "address-unreadable"
+    assert other not in str(caught.value)
+
+
+def test_no_secret_is_shown_where_keys_or_addresses_are(host, folder):
+    keys = Keys.load_or_make(folder)
+    shown = repr(keys) + str(host.address)
+    assert keys.server_secret not in shown and keys.client_secret not in shown
