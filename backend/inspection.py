@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import msgspec
 
+from ..bridge.errors import quotable
 from ..bridge.gaussians import COLUMNS
 from ..bridge.rounding import Error
 from ..bridge.scene import Scene, SceneInfo
+
+_LONGEST_LINE = 10_000
+"""Characters; a scene may have notes."""
 
 _BYTES_PER_GAUSSIAN = 4 * sum(COLUMNS.values())
 """Stored as they are: float32."""
@@ -54,7 +58,7 @@ def sizes(info: SceneInfo) -> dict[str, int]:
 
 
 def in_words(found: dict) -> str:
-    """``facts`` as lines for a terminal."""
+    """``facts`` as lines for a terminal, which a scene's own words must not command."""
     seconds = found["frame_count"] / found["frame_rate"]
     frames = "one frame" if found["frame_count"] == 1 else f"{found['frame_count']} frames"
     sizes_in_words = ", ".join(f"{kind} {size / 1e6:.1f} MB" for kind, size in found["bytes"].items() if size)
@@ -77,7 +81,7 @@ def in_words(found: dict) -> str:
         *(f"note         {note}" for note in found["notes"]),
         "All files are there, whole, and match their checksums; all values are sound.",
     ]
-    return "\n".join(lines)
+    return "\n".join(quotable(line, _LONGEST_LINE) for line in lines)
 
 
 def _percent(share: float) -> str:

@@ -70,10 +70,15 @@ def faults(arrays: Mapping[str, np.ndarray]) -> Iterator[str]:
             yield f"'{name}' holds NaN or infinity"
         elif name == "scale" and len(array) and array.min() < 0:
             yield "'scale' holds negative numbers"
-        elif name == "rotation" and len(array) and np.abs(np.linalg.norm(array, axis=1) - 1).max() > 1e-3:
+        elif name == "rotation" and len(array) and np.abs(_lengths(array) - 1).max() > 1e-3:
             yield "'rotation' holds quaternions that are not of unit length"
         elif name == "radiance:base" and len(array) and (array[:, 3].min() < 0 or array[:, 3].max() > 1):
             yield "'radiance:base' holds opacities outside 0..1"
+
+
+def _lengths(array: np.ndarray) -> np.ndarray:
+    with np.errstate(over="ignore"):  # infinite is far from 1 too
+        return np.linalg.norm(array, axis=1)
 
 
 def joined(*parts: Gaussians) -> Gaussians:

@@ -12,6 +12,7 @@ from safetensors.numpy import save_file
 
 from .errors import CycloramaError
 from .gaussians import Gaussians, faults
+from .package_checks import header
 from .packing import SMALL, Compression, Numbers, order, pack, zstandard
 from .points import POINT_COLUMNS
 from .rounding import ERROR
@@ -28,7 +29,6 @@ from .scene import (
     Scene,
     SceneInfo,
     frame_name,
-    header,
     is_package,
     sha256,
 )

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import contextlib
-import ctypes
+import errno
 import os
 import shutil
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
+from .durable import flush_folder, flush_tree
 from .errors import CycloramaError
+from .held_file import HeldFile, is_alive, is_held
 from .paths import checked_path
 
 _OWNER = "owner"
 """Inside the hidden folder while it is written: the process that writes it."""
+
+_FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
 def partial_path(output: Path) -> Path:
@@ -23,9 +26,14 @@ def partial_path(output: Path) -> Path:
 
 
 def discard_partial(output: Path) -> None:
-    """Remove what an unfinished job left of ``output``, unless another process is writing it right now."""
+    """Remove what an unfinished job left of ``output``, unless another process is writing it right now.
+
+    What it was about to replace comes back.
+    """
     if _owner(partial_path(output)) is None:
         shutil.rmtree(partial_path(output), ignore_errors=True)
+        with contextlib.suppress(OSError):  # the next writer tries again
+            _bring_back(output)
 
 
 class WholeFolder:
@@ -46,6 +54,7 @@ class WholeFolder:
         self.partial = partial_path(output)
         self._overwrite, self._is_one, self._kind = overwrite, is_one, kind
         self._made: list[Path] = []
+        self._held: HeldFile | None = None
 
     def __enter__(self) -> WholeFolder:
         try:
@@ -62,7 +71,7 @@ class WholeFolder:
         try:
             self._made = [folder for folder in self.output.parents if not folder.exists()]
             self.partial.mkdir(parents=True)
-            (self.partial / _OWNER).write_text(str(os.getpid()))
+            self._own()
         except FileExistsError as error:  # another process was faster
             raise self._unwritable(error) from error
         except BaseException as error:  # also when told to stop in between
@@ -72,7 +81,20 @@ class WholeFolder:
             raise
         return self
 
+    def _own(self) -> None:
+        owner = self.partial / _OWNER
+        try:
+            self._held = HeldFile(owner)
+        except OSError:  # a disk without locks
+            owner.write_text(str(os.getpid()))
+
+    def _disown(self) -> None:
+        if self._held is not None:
+            self._held.release()
+            self._held = None
+
     def __exit__(self, *_exception) -> None:
+        self._disown()
         discard_partial(self.output)
         for folder in self._made:  # the innermost first; one that holds something now stays
             with contextlib.suppress(OSError):
@@ -89,16 +111,22 @@ class WholeFolder:
             raise self._unwritable(error) from error
         return path
 
-    def put(self, check: Callable[[Path], object] = lambda folder: None) -> None:
-        """Rename it into its place, after ``check`` of the whole.
+    def put(self, check: Callable[[Path], object] = lambda folder: None, *, flushed: bool = False) -> None:
+        """Rename it into its place, after ``check`` of the whole. Once it is there no power cut takes it away.
 
-        An older folder there is set aside first, and comes back if that fails.
+        An older folder there is set aside first, and comes back if that fails. ``flushed``: the content of all files
+        is on the disk already (``flush_file``); asking again costs a millisecond or two for each.
         """
         try:
+            flush_tree(self.partial, names_only=flushed)  # else a power cut could leave the new name with empty files
+            self._disown()  # where a file is open, Windows renames no folder
             (self.partial / _OWNER).unlink()
+            flush_folder(self.partial)
             check(self.partial)
             self._check_free()
             _put(self.partial, self.output)
+            for folder in self._made:
+                flush_folder(folder.parent)
         except OSError as error:
             raise self._unwritable(error) from error
 
@@ -119,10 +147,16 @@ class WholeFolder:
             )
 
     def _unwritable(self, error: OSError) -> CycloramaError:
+        if error.errno in _FULL:
+            return CycloramaError(
+                "disk-full",
+                f"{self.output} cannot be written ({error.strerror}): its disk is full.",
+                "Make room there, or choose another folder.",
+            )
         return CycloramaError(
             "output-not-writable",
             f"{self.output} cannot be written ({error.strerror or error}).",
-            "Choose another folder, or make room on it.",
+            "Choose another folder.",
         )
 
 
@@ -137,6 +171,7 @@ def _put(folder: Path, output: Path) -> None:
         if aside.exists():
             aside.rename(output)
         raise
+    flush_folder(output.parent)  # before the older one goes
     _remove(aside)
 
 
@@ -162,17 +197,6 @@ def _owner(folder: Path) -> int | None:
         process = int((folder / _OWNER).read_text())
     except (OSError, ValueError):
         return None
-    return process if process != os.getpid() and _alive(process) else None
-
-
-def _alive(process: int) -> bool:
-    if sys.platform == "win32":  # there os.kill(…, 0) would end it
-        handle = ctypes.windll.kernel32.OpenProcess(0x1000, False, process)
-        return bool(handle and ctypes.windll.kernel32.CloseHandle(handle))
-    try:
-        os.kill(process, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return True
+    if process == os.getpid() or not is_alive(process):
+        return None
+    return None if is_held(folder / _OWNER) is False else process  # its number may be another process's by now

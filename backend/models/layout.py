@@ -23,6 +23,8 @@ WHOLE = ""
 WEIGHTS = re.compile(r"(model|diffusion_pytorch_model)(?P<half>\.fp16)?(-\d+-of-\d+)?\.safetensors")
 WEIGHT_INDEX = re.compile(r"(model|diffusion_pytorch_model)(\.safetensors\.index(?P<half>\.fp16)?\.json)")
 SIDE_FILES = (".json", ".txt", "spiece.model")  # configurations and vocabularies
+_LONGEST_JSON = 1 << 25
+"""Bytes; a shard index of a large model has one."""
 
 
 def weight_files(names: Iterable[str]) -> list[str]:
@@ -75,10 +77,12 @@ def index_components(index: dict[str, Any]) -> set[str]:
 def read_json(file: Path) -> dict[str, Any]:
     """An object of the checkpoint. Raises ``CycloramaError`` ("checkpoint-damaged")."""
     try:
+        if file.stat().st_size > _LONGEST_JSON:
+            raise ValueError("too long")
         content = json.loads(file.read_text("utf-8"))
         if not isinstance(content, dict):
             raise ValueError("no object")
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise CycloramaError(
             "checkpoint-damaged", f"The checkpoint's file {file} cannot be read.", how_to_mend(file)
         ) from error
@@ -124,4 +128,7 @@ def _identity(file: Path, cached: bool) -> str:
         if cached and file.is_symlink():
             return file.readlink().name
         return f"{file.stat().st_size} {file.stat().st_mtime_ns}"
-    return hashlib.sha256(file.read_bytes()).hexdigest() if file.name.endswith(SIDE_FILES) else ""
+    if not file.name.endswith(SIDE_FILES):
+        return ""
+    with file.open("rb") as opened:
+        return hashlib.file_digest(opened, "sha256").hexdigest()

@@ -1,4 +1,7 @@
-"""Reading panoramas and masks from picture files, and writing the scene's pictures (all through OpenImageIO)."""
+"""Reading panoramas and masks from picture files, and writing the scene's pictures (all through OpenImageIO).
+
+A picture may come from anybody. Its kind and its size are looked at before a decoder sees it.
+"""
 
 from __future__ import annotations
 
@@ -14,6 +17,7 @@ from jaxtyping import Float
 
 from ...bridge.errors import CycloramaError
 from ...bridge.paths import checked_path
+from ...bridge.picture_size import picture_head
 from .colour import linear_from_srgb, srgb_from_linear
 from .panorama import Panorama
 
@@ -22,8 +26,21 @@ READABLE = "JPEG, PNG, WebP, HDR or EXR"
 LARGEST_AUTOMATIC_WIDTH = 2048
 """A wider panorama is reduced to this unless the artist asks for more: Gaussians grow with its square."""
 
+LARGEST_PIXELS = 32768 * 16384
+"""Of any picture that is read: more are refused before they are decoded."""
+
+LARGEST_WHOLE_PIXELS = 16384 * 8192
+"""Of one that has to lie in memory as a whole: a depth file, and what only comes out of its decoder so (WebP, TIFF,
+interlaced PNG, progressive JPEG)."""
+
+_LARGEST_TILE_BYTES = 1 << 28
+"""A tile is decoded as a whole: 8192 x 8192 pixels in half float RGB would be too many."""
+
+_LARGEST_TILE_ROW = 1 << 26
+"""Pixels: of tiles, as many rows as they are high are decoded at a time."""
+
+_MOST_CHANNELS = 256
 _SMALLEST_WIDTH = 64
-_LARGEST_PIXELS = 32768 * 16384
 _RATIO_TOLERANCE = 0.01
 _STRIP_PIXELS = 1 << 22
 """Pixels decoded at a time, so that a 16384 x 8192 file never lies in memory whole."""
@@ -72,11 +89,17 @@ def read_mask(path: Path, panorama: Panorama) -> Float[np.ndarray, "height width
 
 
 def read_pixels(path: Path) -> Float[np.ndarray, "height width channels"]:
-    """The numbers in a picture file as they are, float32. Raises ``OSError``."""
+    """The numbers in a picture file as they are, float32. Raises ``OSError``, ``CycloramaError`` ("picture-size")."""
+    if picture_head(path) is None:
+        raise OSError(f"{path} cannot be read (it is no picture)")
+    _check_head(path, "picture", LARGEST_WHOLE_PIXELS)
     source = oiio.ImageInput.open(str(path))
-    pixels = source.read_image("float") if source else None
-    if pixels is None:
+    if source is None:
         raise OSError(f"{path} cannot be read ({_first_line(oiio.geterror())})")
+    _check_spec(path, "picture", source.spec(), LARGEST_WHOLE_PIXELS)
+    pixels = source.read_image("float")
+    if pixels is None:
+        raise OSError(f"{path} cannot be read ({_first_line(source.geterror())})")
     return pixels
 
 
@@ -86,6 +109,7 @@ def write_exr(path: Path, image: Float[np.ndarray, "height width *channels"], *,
     channels = 1 if pixels.ndim == 2 else pixels.shape[2]
     spec = oiio.ImageSpec(pixels.shape[1], pixels.shape[0], channels, "half" if half else "float")
     spec.attribute("compression", "zips" if half else "zip")
+    spec.attribute("DateTime", "")  # left out: else OpenImageIO writes the time, and no two scenes were the same
     _write(path, pixels.reshape(spec.height, spec.width, channels), spec)  # OpenImageIO takes 2-D as pixels x channels
 
 
@@ -109,13 +133,61 @@ def _open(path: Path, role: str) -> tuple[oiio.ImageInput, oiio.ImageSpec]:
         raise CycloramaError(f"{role}-missing", f"There is no {role} file {path}.", hint)
     if path.stat().st_size == 0:
         raise CycloramaError(f"{role}-empty-file", f"The {role} {path} is empty (0 bytes).", "Copy or export it again.")
+    _check_head(checked_path(path), role)
     as_stored = oiio.ImageSpec()
     as_stored.attribute("oiio:UnassociatedAlpha", 1)  # colours not multiplied by an alpha we do not use
-    source = oiio.ImageInput.open(str(checked_path(path)), as_stored)
+    source = oiio.ImageInput.open(str(path), as_stored)
     if source is None:
         reason = _first_line(oiio.geterror())
         raise CycloramaError(f"{role}-not-an-image", f"The {role} {path} cannot be read as an image ({reason}).", hint)
+    _check_spec(path, role, source.spec())
     return source, source.spec()
+
+
+def _check_head(path: Path, role: str, most: int = LARGEST_PIXELS) -> None:
+    """Before any decoder: only kinds that we know, for OpenImageIO reads dozens that few people ever try to break."""
+    picture = picture_head(path)
+    if picture is None:
+        raise CycloramaError(
+            f"{role}-not-an-image",
+            f"The {role} {path} cannot be read as an image (it is none of those that Cyclorama knows).",
+            f"Choose a {READABLE} file.",
+        )
+    if picture.size is not None:
+        _check_pixels(path, role, *picture.size, min(most, LARGEST_WHOLE_PIXELS) if picture.whole else most)
+
+
+def _check_pixels(path: Path, role: str, width: int, height: int, most: int) -> None:
+    if width * height > most:
+        across = 32768 if most == LARGEST_PIXELS else 16384
+        raise CycloramaError(
+            f"{role}-size",
+            f"The {role} {path} has {width} x {height} pixels.",
+            f"From {_SMALLEST_WIDTH} x {_SMALLEST_WIDTH // 2} to {across} x {across // 2} can be used"
+            + (" of a file that has to be decoded as a whole." if most < LARGEST_PIXELS else "."),
+        )
+
+
+def _check_spec(path: Path, role: str, spec: oiio.ImageSpec, most: int = LARGEST_PIXELS) -> None:
+    """What the decoder found in the head; nothing has been decoded yet."""
+    _check_pixels(path, role, spec.width, spec.height, most)
+    if spec.deep or spec.depth > 1:
+        raise CycloramaError(
+            f"{role}-not-flat", f"The {role} {path} is a deep or solid image.", "Save it as a flat picture."
+        )
+    tiled = bool(spec.tile_width)
+    if (
+        spec.nchannels > _MOST_CHANNELS
+        or spec.image_bytes(True) > most * 12
+        or (tiled and spec.tile_bytes(True) > _LARGEST_TILE_BYTES)
+        or spec.tile_height * spec.width > _LARGEST_TILE_ROW
+    ):
+        raise CycloramaError(
+            f"{role}-size",
+            f"The {role} {path} has {spec.nchannels} channels of {spec.width} x {spec.height} pixels"
+            + (f", in tiles of {spec.tile_width} x {spec.tile_height}." if tiled else "."),
+            f"Save it with red, green and blue only{', and not in tiles' if tiled else ''}.",
+        )
 
 
 def _check_panorama_size(path: Path, width: int, height: int) -> None:
@@ -125,7 +197,7 @@ def _check_panorama_size(path: Path, width: int, height: int) -> None:
             f"The panorama {path} has {width} x {height} pixels; a 360° panorama is twice as wide as high.",
             "Export it as equirectangular, full sphere.",
         )
-    if width < _SMALLEST_WIDTH or width * height > _LARGEST_PIXELS:
+    if width < _SMALLEST_WIDTH:
         raise CycloramaError(
             "panorama-size",
             f"The panorama {path} has {width} x {height} pixels.",

@@ -31,6 +31,7 @@ AUTOMATIC_WIDTHS = (2048, 1024)
 
 _PICTURES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".hdr", ".exr", ".tif", ".tiff"})
 _NARROWEST = 64
+_WIDEST = 16384
 _RATIO_TOLERANCE = 0.01
 _LIKELY_FRAME_RATES = (1.0, 240.0)
 _HALF_A_FRAME = 1
@@ -157,6 +158,8 @@ def _open(path: Path) -> cv2.VideoCapture:
         raise CycloramaError("video-missing", f"There is no video {path}.", hint)
     if path.stat().st_size == 0:
         raise CycloramaError("video-empty-file", f"The video {path} is empty (0 bytes).", "Copy or export it again.")
+    if not _is_container(path):
+        raise CycloramaError("video-unreadable", f"{path} is no {READABLE_VIDEOS} file.", hint)
     cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)  # they would write beside our own sentence
     os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
     # Only as a whole path it cannot be mistaken for an address or a device.
@@ -166,6 +169,18 @@ def _open(path: Path) -> cv2.VideoCapture:
             "video-unreadable", f"{path} cannot be read as a video; it is something else, or cut short.", hint
         )
     return capture
+
+
+def _is_container(path: Path) -> bool:
+    """By its first bytes. FFmpeg reads much more than videos: lists, too, that name other files, or addresses."""
+    with path.open("rb") as file:
+        head = file.read(12)
+    is_avi = head.startswith(b"RIFF") and head[8:] == b"AVI "
+    return head[4:8] in _QUICKTIME_ATOMS or head.startswith(b"\x1a\x45\xdf\xa3") or is_avi
+
+
+_QUICKTIME_ATOMS = {b"ftyp", b"moov", b"mdat", b"wide", b"free", b"skip", b"pnot"}
+"""With one of these MP4 and MOV files begin."""
 
 
 def _promised_frames(path: Path, capture: cv2.VideoCapture) -> int:
@@ -206,11 +221,11 @@ def _check_size(path: Path, width: int, height: int) -> None:
             if stereo
             else "Export it as equirectangular, full sphere.",
         )
-    if width < _NARROWEST:
+    if width < _NARROWEST or width > _WIDEST:
         raise CycloramaError(
             "video-size",
             f"The video {path} has {width} x {height} pixels.",
-            f"It must be at least {_NARROWEST} pixels wide.",
+            f"It must be {_NARROWEST} to {_WIDEST} pixels wide.",
         )
 
 
