@@ -5,11 +5,9 @@ One folder's files belong together by a digest of everything the result depends 
 
 from __future__ import annotations
 
-import hashlib
 import logging
 import os
-import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 
@@ -17,23 +15,13 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from ..bridge.address import backend_folder, open_folder
+from ..bridge.address import open_folder
+from ..bridge.durable import flush_file
 from ..bridge.errors import CycloramaError
+from .stage_cache import default_limit
+from .unfinished import SHARE_OF_CACHE, make_room, sweep, unfinished_folder
 
 log = logging.getLogger(__name__)
-
-_KEPT_SECONDS = 14 * 24 * 3600.0
-"""Work that nobody went on with for so long is forgotten."""
-
-
-def digest(parts: Iterable[memoryview | str]) -> str:
-    """One name for all of ``parts``, in their order."""
-    hashed = hashlib.sha256()
-    for part in parts:
-        data = memoryview(part.encode()) if isinstance(part, str) else part
-        hashed.update(data.nbytes.to_bytes(8, "little"))
-        hashed.update(data)
-    return hashed.hexdigest()[:32]
 
 
 class Keepsake:
@@ -45,9 +33,9 @@ class Keepsake:
     """
 
     def __init__(self, name: str, folder: Path | None = None):
-        self._folder = folder or backend_folder() / "unfinished"
+        self._folder = folder or unfinished_folder()
         self._name = name
-        _forget_old_ones(self._folder)
+        sweep(self._folder, own=name)
 
     def part(self, part: str) -> dict[str, Tensor] | None:
         """The tensors kept last as ``part``; None where there are none or their file is damaged."""
@@ -58,12 +46,21 @@ class Keepsake:
             return None
 
     def keep(self, part: str, tensors: Mapping[str, Tensor]) -> None:
-        """Replace what is kept. Where that fails, on a full disk say, the work goes on without."""
+        """Replace what is kept. Where that fails, on a full disk say, the work goes on without.
+
+        All unfinished work together takes no more than half of what the stage cache may; the oldest makes room.
+        """
         path = self._path(part)
         new = path.with_suffix(f".{os.getpid()}")
         try:
             open_folder(self._folder)
-            save_file({name: tensor.contiguous() for name, tensor in tensors.items()}, new)
+            whole = {name: tensor.contiguous() for name, tensor in tensors.items()}
+            needed = sum(tensor.nbytes for tensor in whole.values())
+            if not make_room(self._folder, self._name, needed, self._limit):
+                log.info("There is no room to keep unfinished work in %s.", self._folder)
+                return
+            save_file(whole, new)
+            flush_file(new)
             new.replace(path)
         except (OSError, SafetensorError, CycloramaError):
             log.warning("The unfinished work cannot be kept in %s.", self._folder)
@@ -74,15 +71,11 @@ class Keepsake:
         for path in self._folder.glob(f"{self._name}.*"):
             _remove(path)
 
+    def _limit(self) -> int:
+        return round(SHARE_OF_CACHE * default_limit(self._folder))
+
     def _path(self, part: str) -> Path:
         return self._folder / f"{self._name}.{part}.safetensors"
-
-
-def _forget_old_ones(folder: Path) -> None:
-    for old in folder.glob("*.*"):
-        with suppress(OSError):  # another process may be doing the same
-            if time.time() - old.stat().st_mtime > _KEPT_SECONDS:
-                old.unlink()
 
 
 def _remove(path: Path) -> None:

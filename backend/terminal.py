@@ -19,6 +19,7 @@ class ProgressDisplay:
 
     def __init__(self, shares: Mapping[str, float]):
         self.clock = Clock(shares)
+        self._told: set[str] = set()
         self._console = Console(stderr=True)
         self._bar = (
             Progress(
@@ -49,5 +50,6 @@ class ProgressDisplay:
         fraction, _left = self.clock.advance(stage, step, total)
         if self._bar and self._task is not None:
             self._bar.update(self._task, completed=fraction, description=stage)
-        elif step == total:
+        elif step == total and stage not in self._told:
+            self._told.add(stage)
             self._console.print(f"{stage}: {self.clock.seconds[stage]:.1f} s", highlight=False)

@@ -17,7 +17,8 @@ from jaxtyping import Bool, Float, UInt8
 
 from ...bridge.errors import CycloramaError
 from .. import __version__
-from ..keepsake import Keepsake, digest
+from ..digests import digest
+from ..keepsake import Keepsake
 from ..models.memory import Budget, is_out_of_memory, shots_at_once
 from ..sphere import periodic
 from ..sphere.panorama import Panorama, PanoramaVideo

@@ -9,7 +9,8 @@ from typing import Literal
 import numpy as np
 
 from .. import __version__
-from ..keepsake import Keepsake, digest
+from ..digests import digest
+from ..keepsake import Keepsake
 from ..models.memory import Budget
 from ..sphere.panorama import DepthVideo, PanoramaVideo
 from .densify import Kind

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ...bridge.errors import CycloramaError
-from .hub import Report, first_sentence, from_hub
+from .hub import Report, first_sentence, from_hub, snapshot
 from .layout import (
     CONFIGS,
     PREPARATION,
@@ -267,12 +267,26 @@ def locate_network(name: str, report: Report = lambda done, total: None) -> Chec
     )
 
 
+def identity(name: str) -> str | None:
+    """What tells the checkpoint of that hub id or folder from all others; None while it is not on this disk."""
+    folder: Path | None = Path(name).expanduser()
+    if not folder.is_dir():
+        folder = snapshot(name)
+    if folder is None:
+        return None
+    found = _described(name, folder)
+    return repr((found.name, found.licence, found.fingerprint))
+
+
 def _found(name: str, components: Sequence[str], report: Report) -> Checkpoint:
-    folder, own_name = Path(name).expanduser(), name
-    if folder.is_dir():
+    folder = Path(name).expanduser()
+    return _described(name, folder if folder.is_dir() else from_hub(name, components, report))
+
+
+def _described(name: str, folder: Path) -> Checkpoint:
+    own_name = name
+    if Path(name).expanduser().is_dir():
         own_name = Path(os.path.normpath(folder.absolute())).name
-    else:
-        folder = from_hub(name, components, report)
     licence = _licence_in_card(folder / "README.md") or licence_of(name)
     return Checkpoint(folder, name, own_name, licence)
 

@@ -65,6 +65,19 @@ def _connection_error() -> type[Exception]:
     return errors.HTTPError  # pyright: ignore[reportPrivateImportUsage] (another library's in each major version)
 
 
+def snapshot(name: str) -> Path | None:
+    """Where the hub's cache has something of the model ``name``, whole or not."""
+    from huggingface_hub import errors, try_to_load_from_cache
+
+    if not HUB_ID.fullmatch(name):
+        return None
+    try:
+        found = (try_to_load_from_cache(name, file) for file in ("model_index.json", "config.json"))
+        return next((Path(file).parent for file in found if isinstance(file, str)), None)
+    except errors.HFValidationError:
+        return None
+
+
 def _cached(name: str, components: Sequence[str]) -> Path | None:
     """The snapshot in the hub's cache, if those of its components that are asked for are complete in it."""
     from huggingface_hub import try_to_load_from_cache

@@ -17,22 +17,28 @@ class Family:
         name: as in ``--model`` or ``--estimator``.
         checkpoint: hub id of its usual checkpoint, "" when it has none there.
         how_to_get: what to do for a checkpoint when the hub has none, "" otherwise.
+        others: hub ids of other checkpoints of this kind.
     """
 
     name: str
     checkpoint: str = ""
     how_to_get: str = ""
+    others: tuple[str, ...] = ()
 
 
 FAMILIES: dict[str, Family] = {
     family.name: family
     for family in (
-        Family("svd", "stabilityai/stable-video-diffusion-img2vid"),
+        Family(
+            "svd",
+            "stabilityai/stable-video-diffusion-img2vid",
+            others=("stabilityai/stable-video-diffusion-img2vid-xt",),
+        ),
         Family(
             "animate-anything",
             how_to_get="Unpack animate_anything_svd_v1.0 from the project's page and pass its folder as --checkpoint.",
         ),
-        Family("wan", "Wan-AI/Wan2.2-TI2V-5B-Diffusers"),
+        Family("wan", "Wan-AI/Wan2.2-TI2V-5B-Diffusers", others=("Wan-AI/Wan2.1-I2V-14B-480P-Diffusers",)),
         Family("tiny", how_to_get="Make one with: python tests/tiny_checkpoints.py FOLDER"),
     )
 }

@@ -32,10 +32,13 @@ from ..sphere.pictures import write_exr
 from ..sphere.shots import check_one_shot
 from ..sphere.skyline import parse
 from ..sphere.videos import UserVideo, read_video
-from .geometry import Geometry, geometry
+from ..stage_cache import StageCache
+from .geometry import Geometry
 from .licences import licence_notes
+from .once import geometry_once
 from .preview import small_webp
 from .progress import Report, silent
+from .reuse import Reuse
 
 if TYPE_CHECKING:
     from ..depth.cameras import Cameras
@@ -114,6 +117,7 @@ def depth_video(
     *,
     rig: Rig = "auto",
     overwrite: bool = False,
+    cache: StageCache | None = None,
 ) -> DepthInfo:
     """Make the folder ``output`` of a panorama, a 360° video, or a folder of its numbered frames.
 
@@ -121,6 +125,7 @@ def depth_video(
         settings: of these ``DEPTH_SETTINGS`` count.
         report: hears of every step; raises ``Cancelled`` to stop. Nothing of the folder is left behind then.
         rig: whether the video's camera moves.
+        cache: where distances are kept, and those of earlier runs found. The folder is the same without.
 
     Raises:
         CycloramaError: bad input, or ``output`` cannot be written.
@@ -142,7 +147,7 @@ def depth_video(
         report("layout", 0, 1)
         layout = parse(read.video.frames[0])
         report("layout", 1, 1)
-        found = geometry(read.video.frames, read.video.moves, settings, report, rig=rig, layout=layout)
+        found = geometry_once(Reuse(cache, settings, report), read.video, layout, settings, report, rig=rig)
         depth = _as_filmed(found)
         _write(folder, depth, found.cameras, report)
         info = _described(source, read, depth, found, settings, rig)

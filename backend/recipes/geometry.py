@@ -157,14 +157,13 @@ def _estimated(
     layout: Layout,
 ) -> Geometry:
     """By a network in tangent views that are made to agree (4K4DGen eq. 4; TiP4GEN eq. 5-11)."""
-    import torch  # only here: the others need none of it, and it takes seconds to load
-
-    from ..depth.align import align
+    from ..depth.align import align  # only here: the others need no torch, and it takes seconds to load
     from ..depth.estimators import load
     from ..depth.predicting import predict
+    from ..models.computing import computing_device
     from ..models.memory import Budget
 
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    device = computing_device()
     report("estimator", 0, 1)
     estimator = load(
         settings.estimator,

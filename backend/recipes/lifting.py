@@ -116,9 +116,10 @@ def _fitted(video: PanoramaVideo, depth: DepthVideo, settings: PanoramaTo4D, rep
     from ..lift.fit import fit, settings_of
     from ..lift.inpainting import DiffusionInpainter, inpainter
     from ..lift.seed import Seeding
+    from ..models.computing import computing_device
     from ..models.memory import Budget
 
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    device = computing_device()
     # Colours are solved for on the CPU, which alone knows how Blender draws splats.
     fits_on = device if settings.lift in BY_DESCENT else torch.device("cpu")
     budget = Budget.of(round(settings.memory * 1e9), fits_on)

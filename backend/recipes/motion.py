@@ -102,16 +102,15 @@ def model_motion(
     panorama: Panorama, proposed: MovingRegions, settings: PanoramaTo4D, report: Report, show: Show
 ) -> Motion:
     """By a video diffusion model in views that agree on the sphere (4K4DGen, section 3.3)."""
-    import torch  # only here: the flow needs none of it, and it takes seconds to load
-
-    from ..animate.denoisers.loading import load
+    from ..animate.denoisers.loading import load  # only here: the flow needs no torch, and it takes seconds to load
     from ..animate.panoramic import Making, animate
     from ..animate.panoramic_denoiser import Schedule
+    from ..models.computing import computing_device
     from ..models.memory import Budget
 
     regions = motion_regions(settings, panorama, read_mask, (proposed.sky + proposed.water).clip(0, 1))
     report("model", 0, 1)
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    device = computing_device()
     model = load(settings.model, settings.checkpoint, device, lambda done, total: report("model", done, total + 1))
     report("model", 1, 1)
     schedule = Schedule(settings.steps, min(settings.spherical_steps, settings.steps), settings.agreement)

@@ -18,14 +18,20 @@ from ...bridge.scene import PREVIEW, Generator, SceneInfo, frame_name
 from ...bridge.scene_writer import SceneWriter
 from ...bridge.settings import WITHOUT_NETWORK, PanoramaTo4D
 from .. import __version__
+from ..disk_room import DiskRoom
 from ..sphere.panorama import DepthVideo, Panorama, PanoramaVideo
 from ..sphere.pictures import read_panorama, write_exr, write_preview
 from ..sphere.skyline import Layout, parse, propose
-from .geometry import Geometry, check_estimator, geometry
+from ..stage_cache import StageCache
+from ..unfinished import unfinished_folder
+from .geometry import check_estimator
+from .kept_results import digest_of_panorama
 from .licences import licence_notes
-from .lifting import Lifting, check_lift, lifted, lifts_with_networks, safe_radii
+from .lifting import Lifting, check_lift, lifts_with_networks
 from .motion import Motion, flow_motion, model_motion
+from .once import geometry_once, lifted_once, motion_once, safe_radii_once
 from .progress import Report, Show, silent, unseen
+from .reuse import Reuse, motion_stage
 
 _LOOK = {"read": 0.1, "layout": 0.5}
 _ANIMATE = {"flow": {"animate": 2.6}, "panoramic": {"model": 2.5, "animate": 110.0, "decode": 10.0, "finish": 1.3}}
@@ -58,6 +64,7 @@ def panorama_to_4d(
     *,
     overwrite: bool = False,
     show: Show = unseen,
+    cache: StageCache | None = None,
 ) -> SceneInfo:
     """Make the package ``output`` of a panorama file.
 
@@ -65,9 +72,10 @@ def panorama_to_4d(
         report: hears of every step; raises ``Cancelled`` to stop. Nothing of the package is left behind then; a video
             model goes on where it was stopped when the same is asked for again.
         show: is given small pictures of what a video model is making.
+        cache: what of other runs need not be done again, and where what is done is kept. The scene is the same without.
 
     Raises:
-        CycloramaError: bad input, or ``output`` cannot be written.
+        CycloramaError: bad input, ``output`` cannot be written, or there is no room for it ("disk-full").
     """
     with SceneWriter(output, overwrite, settings.compression) as writer:
         report("read", 0, 1)
@@ -78,19 +86,22 @@ def panorama_to_4d(
         layout = parse(panorama.image)
         report("layout", 1, 1)
 
-        if _checks(settings):
-            _check(settings, report)
+        reuse, of_panorama = Reuse(cache, settings, report), digest_of_panorama(panorama)
+        room = DiskRoom(output, settings, panorama.image.shape[1], cache, unfinished_folder())
+        room.check_before()
         if _estimates_video(settings):
-            motion = _motion(panorama, layout, settings, report, show)
-            found = geometry(motion.video.frames, motion.video.moves, settings, report, layout=layout)
+            motion = _motion(panorama, layout, settings, report, show, reuse, of_panorama)
+            found = geometry_once(reuse, motion.video, layout, settings, report, of_panorama)
         else:
-            found = _still_geometry(panorama, layout, settings, report)
-            motion = _motion(panorama, layout, settings, report, show)
+            found = geometry_once(reuse, _standing_still(panorama), layout, settings, report)
+            motion = _motion(panorama, layout, settings, report, show, reuse, of_panorama)
         video = motion.video
 
-        lifting = lifted(video, found.depth, settings, report, show)
-        shown = _write_gaussians(writer, lifting, len(video.frames), report)
-        radii = safe_radii(shown, video.frames.shape[1], report)
+        room.check_before_lift(video)
+        with lifted_once(reuse, video, found.depth, settings, report, show) as lifting:
+            shown = _write_gaussians(writer, lifting, len(video.frames), report)
+        radii = safe_radii_once(reuse, shown, video.frames.shape[1], report)
+        room.check_before_write(video)
         _write_pictures(writer, video, found.depth, report)
         info = writer.finish(
             generator=Generator("cyclorama", __version__, "panorama_to_4d", dataclasses.asdict(settings)),
@@ -141,15 +152,28 @@ def _check(settings: PanoramaTo4D, report: Report) -> None:
     report("check", 1, 1)
 
 
-def _still_geometry(panorama: Panorama, layout: Layout, settings: PanoramaTo4D, report: Report) -> Geometry:
-    nothing_moves = np.zeros(panorama.image.shape[:2], bool)
-    return geometry(panorama.image[None], nothing_moves, settings, report, layout=layout)
+def _standing_still(panorama: Panorama) -> PanoramaVideo:
+    return PanoramaVideo(panorama.image[None], np.zeros(panorama.image.shape[:2], bool), 1.0)
 
 
-def _motion(panorama: Panorama, layout: Layout, settings: PanoramaTo4D, report: Report, show: Show) -> Motion:
-    if settings.animator == "panoramic":
-        return model_motion(panorama, propose(layout), settings, report, show)
-    return flow_motion(panorama, propose(layout), settings, report)
+def _motion(
+    panorama: Panorama,
+    layout: Layout,
+    settings: PanoramaTo4D,
+    report: Report,
+    show: Show,
+    reuse: Reuse,
+    of_panorama: str,
+) -> Motion:
+    def make(asked: PanoramaTo4D) -> Motion:
+        if _checks(settings):
+            _check(settings, report)
+        if settings.animator == "panoramic":
+            return model_motion(panorama, propose(layout), asked, report, show)
+        return flow_motion(panorama, propose(layout), asked, report)
+
+    steps = [step for step in ("check", "model", "animate", "decode", "finish") if step in stages(settings)]
+    return motion_once(reuse, motion_stage(settings), (of_panorama,), steps, make, report)
 
 
 def _write_gaussians(writer: SceneWriter, lifting: Lifting, frames: int, report: Report) -> list[Gaussians]:

@@ -12,7 +12,18 @@ def one_thread():
     """Networks as tiny as the tests' are no faster on more, and much slower where others compute too."""
     import torch  # only here, as below
 
-    torch.set_num_threads(1)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("OMP_NUM_THREADS", "1")  # of stages; see ``computing_device``
+        torch.set_num_threads(1)
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def not_the_user_s_folder(tmp_path_factory):
+    """No test finds or leaves anything in the folder of whoever runs it."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("CYCLORAMA_FOLDER", str(tmp_path_factory.mktemp("backend")))
+        yield
 
 
 @pytest.fixture(autouse=True)

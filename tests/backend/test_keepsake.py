@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 import torch
 
-from cyclorama.backend.keepsake import Keepsake, digest
+from cyclorama.backend.digests import digest
+from cyclorama.backend.keepsake import Keepsake
 
 TENSORS = {"colours": torch.arange(12.0).reshape(4, 3), "step": torch.tensor(7)}
 

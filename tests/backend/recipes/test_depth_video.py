@@ -13,6 +13,7 @@ from cyclorama.backend import cli
 from cyclorama.backend.depth import estimators
 from cyclorama.backend.depth.cameras import Cameras
 from cyclorama.backend.recipes import depth_video as recipe
+from cyclorama.backend.recipes import once
 from cyclorama.backend.recipes.depth_video import coloured, depth_video, stages
 from cyclorama.backend.recipes.geometry import Geometry
 from cyclorama.backend.sphere import skyline
@@ -44,6 +45,14 @@ def frame(number: int) -> np.ndarray:
 @pytest.fixture(scope="module")
 def layouts() -> dict:
     return {}
+
+
+@pytest.fixture(autouse=True)
+def own_folder(tmp_path_factory, monkeypatch) -> Path:
+    """Of the backend; nothing is found there that another test made."""
+    folder = tmp_path_factory.mktemp("backend")
+    monkeypatch.setenv("CYCLORAMA_FOLDER", str(folder))
+    return folder
 
 
 @pytest.fixture(autouse=True)
@@ -302,7 +311,7 @@ def turning(distance: np.ndarray, *, moves: bool = False) -> Geometry:
 
 def test_a_turning_camera_s_distances_lie_over_its_pictures(frames, make, monkeypatch, distances, stored):
     scene = hall(HEIGHT) * np.linspace(1, 2, WIDTH, dtype=np.float32)  # nothing in it is there twice
-    monkeypatch.setattr(recipe, "geometry", lambda *_args, **_more: turning(scene[None]))
+    monkeypatch.setattr(once, "geometry", lambda *_args, **_more: turning(scene[None]))
     folder = make(frames)
     first, second = distances(folder)
     np.testing.assert_array_equal(first, scene)
@@ -312,7 +321,7 @@ def test_a_turning_camera_s_distances_lie_over_its_pictures(frames, make, monkey
 
 
 def test_a_camera_that_moves_is_written_in_scene_space(frames, make, monkeypatch):
-    monkeypatch.setattr(recipe, "geometry", lambda *_args, **_more: turning(hall(HEIGHT)[None], moves=True))
+    monkeypatch.setattr(once, "geometry", lambda *_args, **_more: turning(hall(HEIGHT)[None], moves=True))
     said = json.loads((make(frames) / "cameras.json").read_text("utf-8"))
     assert said["metric"] is True and "+Y" in said["axes"]
     first, second = said["frames"]
@@ -331,7 +340,7 @@ def test_the_rig_is_passed_on(words, rig, frames, make, monkeypatch):
         asked.append(more["rig"])
         return turning(hall(HEIGHT)[None])
 
-    monkeypatch.setattr(recipe, "geometry", geometry)
+    monkeypatch.setattr(once, "geometry", geometry)
     make(frames, *words, "--estimator", "dpt")
     assert asked == [rig]
 
