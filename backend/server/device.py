@@ -1,13 +1,17 @@
-"""What the worker computes on."""
+"""What workers compute on: the server asks how many devices there are, a worker what its own is."""
 
 from __future__ import annotations
 
 import os
+import subprocess
 import sys
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import psutil
+
+_VISIBLE = "CUDA_VISIBLE_DEVICES"
 
 
 @dataclass(frozen=True)
@@ -27,6 +31,32 @@ class Device:
     memory_bytes: int
 
 
+@dataclass(frozen=True)
+class Seat:
+    """Where one worker process runs.
+
+    Attributes:
+        number: from 0 on; each has a lock file of its own.
+        environment: variables that lead a worker to its device.
+    """
+
+    number: int = 0
+    environment: Mapping[str, str] = field(default_factory=dict)
+
+
+def seats() -> tuple[Seat, ...]:
+    """One for each NVIDIA GPU that we may use, or one for the processor. Does not import torch."""
+    allowed = os.environ.get(_VISIBLE)
+    if allowed is None:
+        names = [str(number) for number in range(_gpu_count())]
+    else:  # the user's choice: numbers or UUIDs; the first that is none ends it, as in CUDA
+        names = [name.strip() for name in allowed.split(",")]
+        names = names[: next((place for place, name in enumerate(names) if name in ("", "-1")), len(names))]
+    if len(names) < 2:
+        return (Seat(),)
+    return tuple(Seat(number, {_VISIBLE: name}) for number, name in enumerate(names))
+
+
 def device() -> Device:
     """What there is; imports torch only where an NVIDIA driver is, because it is slow."""
     cores = _cores()
@@ -35,6 +65,28 @@ def device() -> Device:
         name, memory_bytes = found
         return Device(name, True, cores, memory_bytes)
     return Device(f"CPU, {cores} cores", False, cores, _memory_bytes())
+
+
+def _gpu_count() -> int:
+    """As many as the driver lists; in a container fewer may be visible, so the fewest counts."""
+    if not _nvidia_driver():
+        return 0
+    listed = _entries(Path("/proc/driver/nvidia/gpus"))
+    nodes = [name for name in _entries(Path("/dev")) if name.removeprefix("nvidia").isdigit()]
+    if listed:
+        return min(len(listed), len(nodes) or len(listed))
+    try:
+        told = subprocess.run(["nvidia-smi", "-L"], capture_output=True, text=True, timeout=10, check=True).stdout
+    except (OSError, subprocess.SubprocessError):
+        return 1  # whichever it is, its worker finds out
+    return sum(line.startswith("GPU ") for line in told.splitlines())
+
+
+def _entries(folder: Path) -> list[str]:
+    try:
+        return [path.name for path in folder.iterdir()]
+    except OSError:
+        return []
 
 
 def _nvidia_driver() -> bool:

@@ -37,12 +37,15 @@ def failure(asked: messages.Generate, error: Exception) -> messages.Failed:
     )
 
 
-def died(asked: messages.Generate, stage: str, how: str, system_was_out_of_memory: bool) -> messages.Failed:
+def died(
+    asked: messages.Generate, stage: str, how: str, system_was_out_of_memory: bool, deaths: int = 1
+) -> messages.Failed:
     """What to tell of a job whose worker process ended under it.
 
     Args:
         how: "signal 9" or "exit code 1".
         system_was_out_of_memory: the operating system has ended a process for want of memory meanwhile.
+        deaths: how often it has ended.
     """
     during = f"during {stage}" if stage else "at its start"
     if system_was_out_of_memory:
@@ -55,8 +58,29 @@ def died(asked: messages.Generate, stage: str, how: str, system_was_out_of_memor
     hint = "Try again; if it happens again, the backend's log says more."
     if how == "signal 9":
         hint = f"If nobody ended it, the system ran out of memory. {memory_hint(asked.settings)}"
+    again = "" if deaths < 2 else "again "
     return messages.Failed(
-        job=asked.job, code="worker-died", sentence=f"The worker process ended ({how}) {during}.", hint=hint
+        job=asked.job, code="worker-died", sentence=f"The worker process ended {again}({how}) {during}.", hint=hint
+    )
+
+
+def ended_repeatedly(asked: messages.Generate, times: int) -> messages.Failed:
+    """What to tell of a job under which the server itself has ended so often."""
+    return messages.Failed(
+        job=asked.job,
+        code="backend-ended-repeatedly",
+        sentence=f"The backend ended {times} times while it made this scene.",
+        hint="It may take more memory than there is: lower Resolution or Frames and generate, or try again.",
+    )
+
+
+def not_started(asked: messages.Generate, how: str) -> messages.Failed:
+    """What to tell of a job for which no worker process can be started. ``how`` it ended: "exit code 1"."""
+    return messages.Failed(
+        job=asked.job,
+        code="worker-does-not-start",
+        sentence=f"The worker process ended ({how}) at its start.",
+        hint="Its installation may be damaged: install the backend again. The backend's log says more.",
     )
 
 

@@ -1,60 +1,77 @@
-"""The server's main loop: answers clients, hands jobs to the worker, and tells clients what becomes of them."""
+"""The server's main loop: answers clients, hands jobs to workers, and tells clients what becomes of them."""
 
 from __future__ import annotations
 
 import logging
-import time
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Literal
 
 import msgspec
 
 from ...bridge import messages
-from ...bridge.errors import CycloramaError
-from ...bridge.whole_folder import discard_partial
+from ...bridge.errors import CycloramaError, quotable
 from ...bridge.wire import Peer, Server, refusal
 from .. import __version__
+from ..models.present import model_states
+from ..stage_cache import CACHE_FOLDER
+from .audience import Audience
+from .crew import Crew
+from .device import Seat
+from .events import EventLog
 from .exchange import Exchange
-from .failures import died
-from .job import Ending, Job
+from .job import Job
 from .jobs import Jobs
 from .journal import Journal
 from .log_file import last_lines
-from .pipe import FromWorker, Ready
+from .pipe import Ready
 from .recovery import is_made
-from .supervisor import WORKER_COMMAND, Ended, Supervisor
+from .repeats import Repeats
+from .supervisor import WORKER_COMMAND
+from .survey import Survey
+from .work import Work
 
 RECIPES = ("panorama_to_4d",)
 
-_CANCEL_SECONDS = 5.0  # a job that has not stopped by then is stopped by force
-_FAREWELL_SECONDS = 3.0  # longer than the worker's own LAST_SECONDS
-_CLIENT_SECONDS = 60.0  # a client silent for so long must say Hello again
-_GONE_SECONDS = 10.0  # one silent for so long is not waited for
+_FAREWELL_SECONDS = 0.5  # so long clients may take to hear how it ended
+_GONE_SECONDS = 10.0  # a client silent for so long is not waited for
+_LONGEST_PATH_BYTES = 4096
 _TICK_SECONDS = 1.0  # also bounds the wait for a signal that arrives just before the socket is polled
 
 log = logging.getLogger(__name__)
 
 
 class Front:
-    """A backend between its clients and its worker. All but ``stop`` and ``abandon`` belongs to one thread.
+    """A backend between its clients and its workers. All but ``stop`` and ``abandon`` belongs to one thread.
 
     Args:
         wire: where clients come in; closed at the end.
         folder: the backend's.
+        seats: where worker processes run.
+        environment: variables for them.
     """
 
-    def __init__(self, wire: Server, folder: Path, journal: Journal, worker_command: Sequence[str] = WORKER_COMMAND):
+    def __init__(
+        self,
+        wire: Server,
+        folder: Path,
+        journal: Journal,
+        worker_command: Sequence[str] = WORKER_COMMAND,
+        seats: Sequence[Seat] = (Seat(),),
+        environment: Mapping[str, str] | None = None,
+    ):
         self._wire = wire
         self._folder = folder
-        self._worker = Supervisor(folder, self._wire.wake, worker_command)
-        self._exchange = Exchange(folder)
-        self._jobs = Jobs(journal, lambda job: is_made(self._exchange.output(job), job.started_at))
-        self._notes = journal.notes
-        self._clients: dict[Peer, float] = {}  # when each was last heard
-        self._ready = Ready("")
-        self._preview: messages.Preview | None = None  # the newest of the job that runs
-        self._kill_at: float | None = None
+        self._journal = journal
+        self._crew = Crew(seats, wire.wake, worker_command, environment or {})
+        self._exchange = Exchange(folder, wire.wake, lambda: self._jobs)
+        self._jobs = Jobs(journal, lambda job: is_made(self._exchange.output(job), job.scene_before, every_byte=True))
+        self._events = EventLog()
+        self._work = Work(self._jobs, self._crew, self._exchange, self._events, folder / CACHE_FOLDER)
+        self._audience = Audience(wire.send, self._events)
+        self._repeats = Repeats()
+        self._survey = Survey(folder, wire)
+        self._device = Ready("")  # as it was told last
         self._ending: Literal["", "suspend", "cancel"] = ""  # and what becomes of jobs
         self._when_idle = False
         self._abandoned = False
@@ -70,57 +87,68 @@ class Front:
         self._wire.wake()
 
     def run(self) -> None:
-        """Serve until stopped or asked to shut down; then stop all jobs, end the worker and close the socket."""
+        """Serve until stopped or asked to shut down; then stop all jobs, end the workers and close the wire."""
         try:
-            self._clean_up()
-            self._start_worker()
+            self._work.clean_up()
+            pause = 0.0
             while not (self._ending or self._is_done()):
-                self._turn()
-        finally:
-            self._drain()
+                pause = self._turn(pause)
+        finally:  # also where a fault of ours ended the loop
+            self._work.drain(suspend=self._ending != "cancel")
+            self._exchange.end()
+            self._audience.part(_FAREWELL_SECONDS)
             self._wire.close()
-
-    def _clean_up(self) -> None:
-        """What jobs that were running left, when the server before us was killed."""
-        for job in self._jobs:
-            if job.state == "waiting":
-                discard_partial(self._exchange.output(job))
-        self._exchange.sweep(list(self._jobs))
 
     def _is_done(self) -> bool:
         if not (self._abandoned or self._when_idle) or not self._jobs.idle:
             return False
-        somebody_is_there = any(heard > time.monotonic() - _GONE_SECONDS for heard in self._clients.values())
-        return self._when_idle or not somebody_is_there
+        return self._when_idle or not self._audience.somebody_within(_GONE_SECONDS)
 
-    def _turn(self) -> None:
-        received = self._wire.receive(_TICK_SECONDS)
+    def _turn(self, pause: float) -> float:
+        """Returns how many seconds the next may wait for something to happen."""
+        received = self._wire.receive(pause)
         if received:
             self._answer(*received)
-        while heard := self._worker.take():
-            self._hear_worker(heard)
-        self._start_next()
-        self._kill_if_overdue()
-        self._forget_clients()
+            self._audience.pump()  # what is accepted is told before anything comes of it
+        else:
+            self._journal.catch_up()
+        self._exchange.come_back()
+        act_in = self._work.turn()
+        self._introduce()
+        self._audience.forget_silent()
+        send_in = self._audience.pump()
+        return min(wait for wait in (act_in, send_in, _TICK_SECONDS) if wait is not None)
 
     # Clients
 
     def _answer(self, client: Peer, request: messages.Request) -> None:
+        self._audience.hear(client)
         try:
             self._serve(client, request)
-        except CycloramaError as error:
-            log.info("Refused: %s", error)
-            self._wire.send(client, refusal(error, request.request))
+        except (CycloramaError, OSError) as error:
+            refused = _refusal(error, request)
+            if client in self._audience:
+                self._audience.answer(client, lambda: refused)
+            else:
+                self._wire.send(client, refused)
 
     def _serve(self, client: Peer, request: messages.Request) -> None:
         if isinstance(request, messages.Goodbye):
-            self._clients.pop(client, None)
-            return
-        if not isinstance(request, messages.Hello) and client not in self._clients:
+            self._audience.leave(client)
+        elif isinstance(request, messages.Hello):
+            self._welcome(client, request)
+        elif client not in self._audience:
             raise CycloramaError(messages.HELLO_FIRST, "The backend was started anew.", "Try again.")
+        else:
+            self._audience.check_room(client)
+            if done := self._repeats.answer(client.guest, request):
+                self._tell(client, done)
+                return
+            self._do(client, request)
+            self._repeats.note(client.guest, request)
+
+    def _do(self, client: Peer, request: messages.Request) -> None:
         match request:
-            case messages.Hello():
-                self._welcome(client, request)
             case messages.Generate():
                 self._generate(client, request)
             case messages.Cancel():
@@ -129,112 +157,128 @@ class Front:
                 self._retry(client, request)
             case messages.Forget():
                 self._forget(client, request)
-            case messages.Status():
-                self._tell_status(client, request)
+            case messages.Prioritize():
+                self._prioritize(client, request)
             case messages.Shutdown():
                 self._shut_down(client, request)
-            case _:
-                self._wire.send(client, self._read(client, request))
-        self._clients[client] = time.monotonic()
-
-    def _read(self, client: Peer, request: messages.Request) -> messages.Reply:
-        """The answer to a request that changes no job."""
-        match request:
-            case messages.Recall():
-                return messages.Recalled(request=request.request, asked=self._job_of(client, request.job).asked)
-            case messages.ReadLog():
-                return messages.Log(request=request.request, text=last_lines(self._folder, request.lines))
-            case messages.Upload():
-                return _answering(request, self._exchange.inputs.offer(request.file, request.size))
-            case messages.Piece():
-                return _answering(request, self._exchange.inputs.write(request.file, request.offset, request.content))
-            case messages.Browse():
-                return _answering(request, self._exchange.browse(self._job_of(client, request.job)))
+            case messages.Status():
+                self._tell_status(client, request)
+            case messages.Upload() | messages.Piece():
+                self._exchange.store(client.guest, request, lambda reply: self._tell_stored(client, request, reply))
             case messages.Fetch():
                 job = self._job_of(client, request.job)
-                content = self._exchange.read(job, request.name, request.offset, request.length)
-                return messages.Fetched(request=request.request, content=content)
-        return messages.Pong(request=request.request)
+                self._audience.owe_piece(client, _made_of(request, lambda: self._exchange.fetched(job, request)))
+            case _:
+                self._audience.answer(client, _made_of(request, self._read(client, request)))
+
+    def _read(self, client: Peer, request: messages.Request) -> Callable[[], messages.Reply]:
+        """What makes the answer to a request that changes no job, as soon as there is room for it."""
+        match request:
+            case messages.Recall():
+                asked = self._job_of(client, request.job).asked
+                return lambda: messages.Recalled(asked=asked)
+            case messages.ReadLog():
+                own = self._jobs.asked_at(client.guest) if client.guest else None
+                return lambda: messages.Log(text=last_lines(self._folder, request.lines, own))
+            case messages.Survey():
+                _check_own_computer(client, "Only programs on the backend's own computer can look at it.")
+                return lambda: self._survey.taken(self._audience.described(), self._crew.described())
+            case messages.Browse():
+                job = self._job_of(client, request.job)
+                return lambda: self._exchange.browse(job)
+        return messages.Pong
+
+    def _tell_stored(self, client: Peer, request: messages.Request, reply: messages.Stored | CycloramaError) -> None:
+        answer = refusal(reply, "") if isinstance(reply, CycloramaError) else reply
+        self._tell(client, msgspec.structs.replace(answer, request=request.request))
 
     def _welcome(self, client: Peer, request: messages.Hello) -> None:
         _check_protocol(request)
         log.info("Hello from %r%s", request.client, f" of guest {client.guest}" if client.guest else "")
-        if client not in self._clients:
+        if client in self._audience:
+            self._audience.check_room(client)
+        else:
             self._when_idle = False  # somebody new counts on us
-        self._wire.send(client, self._introduction(client, request.request))
+        resumed = self._audience.join(client, request.client, request.run, request.heard)
+        self._audience.greet(client, lambda: self._introduction(client, resumed, request.request))
 
-    def _introduction(self, client: Peer, request: str = "") -> messages.Welcome:
+    def _introduction(self, client: Peer, resumed: bool, request: str = "") -> messages.Welcome:
         return messages.Welcome(
             request=request,
             protocol=messages.PROTOCOL,
             version=__version__,
-            device=self._ready.device,
+            device=self._device.device,
             recipes=RECIPES,
-            cuda=self._ready.cuda,
-            cores=self._ready.cores,
-            memory_bytes=self._ready.memory_bytes,
+            cuda=self._device.cuda,
+            cores=self._device.cores,
+            memory_bytes=self._device.memory_bytes,
             guest=client.guest,
-            notes=self._notes,
+            notes=() if client.guest else self._journal.notes,
+            run=self._events.run,
+            resumed=resumed,
+            models=model_states(),
         )
 
     def _generate(self, client: Peer, request: messages.Generate) -> None:
+        for path in (request.panorama, request.output):
+            _check_length(path)
         if client.guest:
-            self._exchange.check(request)
+            _check_priority(client, request.priority)
+            self._exchange.check(request, client.guest)
         else:
             _check_path("panorama", request.panorama)
             _check_path("output", request.output)
-        self._accept(client, request.request, *self._jobs.add(request, client.guest))
+        self._accept(client, request, *self._jobs.add(request, client.guest))
 
     def _retry(self, client: Peer, request: messages.Retry) -> None:
         self._job_of(client, request.job)
         job, is_new = self._jobs.retry(request.job)
         if is_new:
-            self._exchange.forget(job)
-        self._accept(client, request.request, job, is_new)
+            self._exchange.discard(job)
+        self._accept(client, request, job, is_new)
 
     def _cancel(self, client: Peer, request: messages.Cancel) -> None:
         job = self._job_of(client, request.job)
-        self._accept(client, request.request, job)
-        if job.state == "waiting":
-            self._end(job, messages.Cancelled(job=job.name))
-        elif job.state == "running":
-            job.cancelling = True
-            self._stop_running(job)
-            self._kill_at = self._kill_at or time.monotonic() + _CANCEL_SECONDS
+        self._accept(client, request, job)
+        self._work.cancel(job)
+
+    def _prioritize(self, client: Peer, request: messages.Prioritize) -> None:
+        _check_priority(client, request.priority)
+        self._job_of(client, request.job)
+        job = self._jobs.prioritize(request.job, request.priority)
+        self._accept(client, request, job, is_new=True)
 
     def _forget(self, client: Peer, request: messages.Forget) -> None:
         self._job_of(client, request.job)
         job = self._jobs.forget(request.job)
-        self._wire.send(client, messages.Accepted(request=request.request, job=job.name))
-        self._forgotten(job)
-
-    def _forgotten(self, job: Job) -> None:
-        self._exchange.forget(job)
-        self._tell_all(messages.Forgotten(job=job.name))
+        self._tell(client, messages.Accepted(request=request.request, job=job.name))
+        self._work.forget(job)
 
     def _tell_status(self, client: Peer, request: messages.Status) -> None:
-        lines = tuple(job.described() for job in self._jobs)
-        self._wire.send(client, messages.Jobs(request=request.request, jobs=lines))
-        if self._preview:
-            self._wire.send(client, self._preview)
+        def answer() -> messages.Jobs:
+            lines = self._jobs.lines(client.guest, request.job)
+            return messages.Jobs(request=request.request, jobs=lines, sequence=self._events.newest)
+
+        self._audience.answer(client, answer)
+        for job in self._jobs.running:
+            preview = self._work.preview(job)
+            if preview and job.name == (request.job or job.name) and client.guest in ("", job.guest):
+                self._tell(client, preview)
 
     def _shut_down(self, client: Peer, request: messages.Shutdown) -> None:
-        if client.guest:
-            raise CycloramaError(
-                "guests-cannot", "The backend can be ended only on its own computer.", "Ask whoever runs it."
-            )
-        self._wire.send(client, messages.Accepted(request=request.request))
+        _check_own_computer(client, "The backend can be ended only on its own computer.")
+        self._tell(client, messages.Accepted(request=request.request))
         if request.when_idle:
             self._when_idle = True
         else:
             self._ending = "cancel"
 
-    def _accept(self, client: Peer, request: str, job: Job, is_new: bool = False) -> None:
-        self._wire.send(client, messages.Accepted(request=request, job=job.name))
+    def _accept(self, client: Peer, request: messages.Request, job: Job, is_new: bool = False) -> None:
+        self._tell(client, messages.Accepted(request=request.request, job=job.name))
         if is_new:
-            self._tell_change(job)
+            self._work.tell_change(job)
         if job.ending:
-            self._wire.send(client, job.ending)
+            self._tell(client, job.ending)
 
     def _job_of(self, client: Peer, name: str) -> Job:
         """A job that ``client`` may do something with: guests only with their own."""
@@ -243,125 +287,41 @@ class Front:
             raise CycloramaError("job-not-yours", f"Job {name} is somebody else's.", "Ask whoever started it.")
         return job
 
-    def _tell_all(self, event: messages.Event) -> None:
-        for client in self._clients:
-            self._wire.send(client, event)
+    def _tell(self, client: Peer, message: messages.Reply | messages.AnyEvent) -> None:
+        self._audience.answer(client, lambda: message)
 
-    def _tell_change(self, job: Job) -> None:
-        self._tell_all(messages.Changed(state=job.described()))
+    def _introduce(self) -> None:
+        """Tell every client what we compute on, if that is new."""
+        found = self._crew.introduction
+        if found == self._device or (not found.device and self._device.device):
+            return
+        self._device = found
+        log.info("Device: %s", found.device)
+        for client in self._audience:
+            self._audience.answer(client, lambda client=client: self._introduction(client, resumed=True))
 
-    def _forget_clients(self) -> None:
-        oldest = time.monotonic() - _CLIENT_SECONDS
-        self._clients = {client: heard for client, heard in self._clients.items() if heard > oldest}
 
-    # The worker
+def _made_of(request: messages.Request, make: Callable[[], messages.Reply]) -> Callable[[], messages.Reply]:
+    """What makes the answer to ``request``, or the refusal if that cannot be made."""
 
-    def _start_worker(self) -> str:
-        """Returns why it cannot be started, or ""."""
+    def made() -> messages.Reply:
         try:
-            self._worker.start()
-        except OSError as error:
-            log.error("The worker cannot be started: %s", error)
-            return error.strerror or str(error)
-        return ""
+            return msgspec.structs.replace(make(), request=request.request)
+        except (CycloramaError, OSError) as error:
+            return _refusal(error, request)
 
-    def _start_next(self) -> None:
-        job = self._jobs.start_next()
-        if job is None:
-            return
-        log.info("Job %s starts", job.name)
-        self._tell_change(job)
-        fault = self._start_worker()
-        if fault:
-            self._end(job, died(job.asked, "", fault, False))
-            return
-        try:
-            self._exchange.prepare(job)
-            self._worker.tell(self._exchange.task(job))
-        except CycloramaError as error:
-            failed = messages.Failed(job=job.name, code=error.code, sentence=error.sentence, hint=error.hint)
-            self._end(job, failed)
-
-    def _stop_running(self, job: Job) -> None:
-        self._worker.tell(messages.Cancel(job=job.name))
-
-    def _hear_worker(self, heard: FromWorker | Ended) -> None:
-        job = self._jobs.running
-        if isinstance(heard, Ready):
-            self._introduce(heard)
-        elif isinstance(heard, Ended):
-            self._worker_ended(heard, job)
-        elif job is None or heard.job != job.name:
-            log.warning("The worker speaks of job %s, which does not run", heard.job)
-        elif isinstance(heard, messages.Progress):
-            job.hear(heard)
-            self._tell_all(heard)
-        elif isinstance(heard, messages.Preview):
-            self._preview = heard
-            self._tell_all(heard)
-        else:
-            self._end(job, heard)
-
-    def _worker_ended(self, ended: Ended, job: Job | None) -> None:
-        log.log(logging.INFO if self._ending else logging.ERROR, "The worker ended (%s)", ended.how)
-        if job:
-            discard_partial(self._exchange.output(job))  # the worker could not do it
-            cancelled = job.cancelling or self._ending
-            failed = died(job.asked, job.stage, ended.how, ended.system_was_out_of_memory)
-            self._end(job, messages.Cancelled(job=job.name) if cancelled else failed)
-        if not self._ready.device and not (self._ending or self._is_done()):
-            self._introduce(Ready("the worker process does not start; see backend.log"))
-
-    def _introduce(self, ready: Ready) -> None:
-        """Tell every client what we compute on."""
-        self._ready = ready
-        log.info("Device: %s", ready.device)
-        for client in self._clients:
-            self._wire.send(client, self._introduction(client))
-
-    def _end(self, job: Job, ending: Ending) -> None:
-        if job.state == "running":
-            self._kill_at = self._preview = None
-        if isinstance(ending, messages.Cancelled) and self._ending == "suspend" and not job.cancelling:
-            log.info("Job %s is stopped and waits for the next start", job.name)
-            self._jobs.suspend(job)
-            self._tell_change(job)
-            return
-        log.info("Job %s ends: %s", job.name, ending)
-        forgotten = self._jobs.end(job, ending)
-        self._tell_change(job)
-        assert job.ending
-        self._tell_all(job.ending)
-        for old in forgotten:
-            self._forgotten(old)
-
-    def _kill_if_overdue(self) -> None:
-        if self._kill_at is not None and time.monotonic() > self._kill_at:
-            log.warning("The worker does not stop; it is killed")
-            self._worker.kill()
-
-    # The end
-
-    def _drain(self) -> None:
-        """Stop every job, for ever or until the next start, and end the worker, by force if it takes too long."""
-        self._ending = self._ending or "suspend"  # also where a fault of ours ended the loop
-        for job in self._jobs:
-            if job.state == "waiting" and self._ending == "cancel":
-                self._end(job, messages.Cancelled(job=job.name))
-        if self._jobs.running:
-            self._stop_running(self._jobs.running)
-        self._worker.dismiss()
-        deadline = time.monotonic() + _FAREWELL_SECONDS
-        while self._worker.alive:
-            heard = self._worker.take(timeout=0.1)
-            if heard:
-                self._hear_worker(heard)
-            if time.monotonic() > deadline:
-                self._worker.kill()
+    return made
 
 
-def _answering(request: messages.Request, reply: messages.Reply) -> messages.Reply:
-    return msgspec.structs.replace(reply, request=request.request)
+def _refusal(error: CycloramaError | OSError, request: messages.Request) -> messages.Refused:
+    """A disk that fails us is no reason to end."""
+    log.info("Refused: %s", error)
+    if isinstance(error, OSError):
+        words = error.strerror or type(error).__name__
+        error = CycloramaError(
+            "disk-fault", f"The backend cannot use its disk: {words}.", "See to that disk, then try again."
+        )
+    return refusal(error, request.request)
 
 
 def _check_protocol(hello: messages.Hello) -> None:
@@ -372,6 +332,22 @@ def _check_protocol(hello: messages.Hello) -> None:
             f"The add-on speaks protocol {hello.protocol}, the backend {messages.PROTOCOL}.",
             f"Update the {older}.",
         )
+
+
+def _check_own_computer(client: Peer, sentence: str) -> None:
+    if client.guest:
+        raise CycloramaError("guests-cannot", sentence, "Ask whoever runs it.")
+
+
+def _check_priority(client: Peer, priority: int) -> None:
+    if client.guest and priority > 0:
+        raise CycloramaError("guests-cannot", "Guests cannot let their jobs run before others.", "Choose 0 or less.")
+
+
+def _check_length(path: str) -> None:
+    """That the list of all jobs fits in a message, whatever signs guests' paths are of."""
+    if len(path.encode()) > _LONGEST_PATH_BYTES:
+        raise CycloramaError("path-too-long", f"The path {quotable(path)} is too long.", "Choose a shorter one.")
 
 
 def _check_path(what: str, path: str) -> None:

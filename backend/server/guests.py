@@ -6,17 +6,23 @@ import ipaddress
 import logging
 import re
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 import zmq
 
-from ...bridge.address import GUEST, Address, Keys, is_key, open_folder, read_private, write_private
+from ...bridge.address import GUEST, Address, Keys, folder_not_usable, is_key, open_folder, read_private, write_private
 from ...bridge.errors import CycloramaError
+from .lock import FileLock
 
 GUESTS_FILE = "allowed-keys.json"
+LOCK_FILE = "allowed-keys.lock"
 PORT = 47860
 """Where guests are expected, when nobody says otherwise."""
+
+_PATIENCE_SECONDS = 5.0
 
 log = logging.getLogger(__name__)
 
@@ -72,8 +78,8 @@ class Guests:
             host: name or address by which other computers reach this one.
 
         Raises:
-            CycloramaError: ``guest-name-not-usable``, ``guest-known``, ``host-not-usable``, ``folder-not-usable``,
-                ``address-unreadable``.
+            CycloramaError: ``guest-name-not-usable``, ``guest-known``, ``host-not-usable``, ``port-not-usable``,
+                ``folder-not-usable``, ``folder-in-use``, ``address-unreadable``.
         """
         if not re.fullmatch(GUEST, name):
             raise CycloramaError(
@@ -81,28 +87,49 @@ class Guests:
                 f"A guest cannot be called {name!r}.",
                 "Use up to 32 letters without accents, digits, - and _.",
             )
+        if not 1 <= port <= 65535:
+            raise CycloramaError(
+                "port-not-usable", f"There is no port {port}.", "Give the one that the backend is started with."
+            )
         endpoint = f"tcp://{_within_endpoint(host)}:{port}"
         open_folder(self._folder)
         keys = Keys.load_or_make(self._folder)
-        guests = self.listed()
-        if name in guests:
-            raise CycloramaError(
-                "guest-known",
-                f"{name} is invited already.",
-                f"Choose another name, or first: cyclorama keys revoke {name}",
-            )
         public, secret = (key.decode("ascii") for key in zmq.curve_keypair())
-        write_private(self._path, guests | {name: Guest(public, time.time())})
+        with self._locked():
+            guests = self.listed()
+            if name in guests:
+                raise CycloramaError(
+                    "guest-known",
+                    f"{name} is invited already.",
+                    f"Choose another name, or first: cyclorama keys revoke {name}",
+                )
+            write_private(self._path, guests | {name: Guest(public, time.time())})
         return Address(endpoint, keys.server_public, public, secret, guest=name)
 
     def revoke(self, name: str) -> None:
-        """Off the list. Raises CycloramaError ``guest-unknown``, ``folder-not-usable``, ``address-unreadable``."""
-        guests = self.listed()
-        if name not in guests:
+        """Off the list, and out at once.
+
+        Raises:
+            CycloramaError: ``guest-unknown``, ``folder-not-usable``, ``folder-in-use``, ``address-unreadable``.
+        """
+        if name not in self.listed():
             raise CycloramaError(
-                "guest-unknown", f"Nobody called {name} is invited.", "See who is with: cyclorama keys list"
+                "guest-unknown", f"Nobody called {name!r} is invited.", "See who is with: cyclorama keys list"
             )
-        write_private(self._path, {other: guest for other, guest in guests.items() if other != name})
+        with self._locked():
+            write_private(self._path, {other: guest for other, guest in self.listed().items() if other != name})
+
+    @contextmanager
+    def _locked(self) -> Iterator[None]:
+        """While it is changed, so that of two changes at once none is lost."""
+        try:
+            lock = FileLock(self._folder / LOCK_FILE, _PATIENCE_SECONDS)
+        except OSError as error:
+            raise folder_not_usable(self._folder, error) from error
+        try:
+            yield
+        finally:
+            lock.release()
 
 
 def check_invitation(path: Path) -> None:

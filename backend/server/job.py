@@ -12,6 +12,9 @@ Ending = messages.Done | messages.Failed | messages.Cancelled
 
 ENDED = ("done", "failed", "cancelled")
 
+_LONGEST_WORDS = 2000
+"""Characters of what is told of a failure: it may quote what a guest wrote, and all jobs are told in one message."""
+
 
 @dataclass
 class Job:
@@ -20,10 +23,12 @@ class Job:
     Args:
         asked: as the client asked for it.
         guest: the name its client was invited under; "" on our own computer.
+        priority: see ``messages.PRIORITIES``; at first as it was asked for.
     """
 
     asked: messages.Generate
     guest: str = ""
+    priority: int = 0
     state: State = "waiting"
     stage: str = ""
     """The stage it is in, or was in last; "" before the first."""
@@ -39,6 +44,16 @@ class Job:
     ended_at: float = 0.0
     starts: int = 0
     """How often it was started, and neither ended nor was stopped in good order."""
+    deaths: int = 0
+    """How many worker processes have ended under it."""
+    scene_before: str = ""
+    """What lay at its output when it started; see ``recovery.scene_digest``."""
+    device: str = ""
+    """What it runs on, or ran on last, in words."""
+    remark: str = ""
+    """What happened to it that is no fault, in a sentence."""
+    reused: tuple[str, ...] = ()
+    """Stages whose results were there from earlier jobs."""
     cancelling: bool = False
     """A client wants it to stop."""
 
@@ -53,7 +68,11 @@ class Job:
         match self.state:
             case "done":
                 return messages.Done(
-                    job=self.name, scene=self.asked.output, seconds=self.seconds, peak_bytes=self.peak_bytes
+                    job=self.name,
+                    scene=self.asked.output,
+                    seconds=self.seconds,
+                    peak_bytes=self.peak_bytes,
+                    reused=self.reused,
                 )
             case "failed":
                 return messages.Failed(job=self.name, code=self.code, sentence=self.sentence, hint=self.hint)
@@ -67,26 +86,35 @@ class Job:
 
     def end(self, ending: Ending, now: float) -> None:
         """It is over, one way or another."""
-        self.ended_at, self.seconds_left, self.starts, self.cancelling = now, -1.0, 0, False
+        self.ended_at, self.seconds_left, self.cancelling = now, -1.0, False
+        self.starts = self.deaths = 0
         match ending:
             case messages.Done():
                 self.state, self.fraction = "done", 1.0
                 self.seconds, self.peak_bytes = dict(ending.seconds), ending.peak_bytes
+                self.reused = tuple(ending.reused)
             case messages.Failed():
                 self.state = "failed"
-                self.code, self.sentence, self.hint = ending.code, ending.sentence, ending.hint
+                self.code = ending.code
+                self.sentence, self.hint = ending.sentence[:_LONGEST_WORDS], ending.hint[:_LONGEST_WORDS]
             case messages.Cancelled():
                 self.state = "cancelled"
 
-    def wait(self) -> None:
-        """It waits (again), as if it had never run."""
+    def start(self, now: float, device: str, scene_before: str) -> None:
+        """A worker is given it."""
+        self.state, self.started_at, self.device, self.scene_before = "running", now, device, scene_before
+        self.starts += 1
+
+    def wait(self, remark: str = "") -> None:
+        """It waits (again), as if it had never run; ``remark``: why."""
         self.state, self.stage, self.fraction, self.seconds_left = "waiting", "", 0.0, -1.0
-        self.code = self.sentence = self.hint = ""
+        self.code = self.sentence = self.hint = self.device = ""
+        self.remark = remark
         self.seconds, self.peak_bytes, self.started_at, self.ended_at = {}, 0, 0.0, 0.0
         self.cancelling = False
 
-    def described(self) -> messages.JobState:
-        """As a line of ``Jobs``."""
+    def described(self, place: int = 0) -> messages.JobState:
+        """As a line of ``Jobs``. ``place``: in the queue, from 1 on; 0 when it does not wait."""
         return messages.JobState(
             job=self.name,
             state=self.state,
@@ -104,4 +132,9 @@ class Job:
             seconds=self.seconds,
             peak_bytes=self.peak_bytes,
             guest=self.guest,
+            priority=self.priority,
+            place=place,
+            device=self.device,
+            remark=self.remark,
+            reused=self.reused,
         )

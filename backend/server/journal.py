@@ -17,16 +17,21 @@ import msgspec
 
 from ...bridge import messages
 from ...bridge.errors import CycloramaError
+from ...bridge.frames import header_of
 from .job import Job
+from .scenes import FOLDER as SCENES
 
 JOURNAL_FILE = "journal.sqlite"
-SCHEMA = 1
+SCHEMA = 2
 """Of the table below; kept as SQLite's ``user_version``."""
 
+_ADDED_IN_2 = ("priority", "deaths", "scene_before", "device", "remark", "reused")
 _COLUMNS = (
     *("state", "stage", "fraction", "code", "sentence", "hint", "seconds", "peak_bytes"),
     *("asked_at", "started_at", "ended_at", "starts"),
+    *_ADDED_IN_2,
 )
+_AS_JSON = ("seconds", "reused")
 _TABLE = """
 CREATE TABLE jobs (
     number INTEGER PRIMARY KEY AUTOINCREMENT,  -- jobs run in this order
@@ -48,6 +53,17 @@ CREATE TABLE jobs (
     starts INTEGER NOT NULL
 )
 """
+_FROM_1_TO_2 = (
+    "ALTER TABLE jobs ADD COLUMN priority INTEGER NOT NULL DEFAULT 0",
+    "ALTER TABLE jobs ADD COLUMN deaths INTEGER NOT NULL DEFAULT 0",
+    "ALTER TABLE jobs ADD COLUMN scene_before TEXT NOT NULL DEFAULT ''",  # see recovery.scene_digest
+    "ALTER TABLE jobs ADD COLUMN device TEXT NOT NULL DEFAULT ''",
+    "ALTER TABLE jobs ADD COLUMN remark TEXT NOT NULL DEFAULT ''",
+    "ALTER TABLE jobs ADD COLUMN reused TEXT NOT NULL DEFAULT '[]'",  # JSON: stages
+)
+_STEPS = {0: (_TABLE,), 1: _FROM_1_TO_2}
+"""What leads from each version to the next; a new journal takes all of them."""
+
 _decode_asked = msgspec.msgpack.Decoder(messages.Generate).decode
 
 log = logging.getLogger(__name__)
@@ -64,6 +80,8 @@ class Journal:
 
     def __init__(self, folder: Path):
         self._path = folder / JOURNAL_FILE
+        self._unwritten: dict[str, Job | None] = {}  # None: to be removed
+        self._tried_at = 0.0
         self.notes: tuple[str, ...] = ()
         """What the artist should know, a sentence each."""
         try:
@@ -90,40 +108,76 @@ class Journal:
         Raises:
             CycloramaError: ``journal-not-writable``; the job must not be accepted then.
         """
-        values = (job.name, job.guest, messages.PROTOCOL, messages.encode(job.asked), *_row(job))
+        values = (job.name, job.guest, messages.PROTOCOL, header_of(job.asked), *_row(job))
         columns = ("name", "guest", "protocol", "asked", *_COLUMNS)
         marks = ", ".join("?" * len(columns))
+        insert = f"INSERT INTO jobs ({', '.join(columns)}) VALUES ({marks})"
         try:
-            with self._connection:
-                self._connection.execute("DELETE FROM jobs WHERE name = ?", (job.name,))
-                self._connection.execute(f"INSERT INTO jobs ({', '.join(columns)}) VALUES ({marks})", values)
+            self._execute(("DELETE FROM jobs WHERE name = ?", (job.name,)), (insert, values))
         except sqlite3.Error as error:
-            raise CycloramaError(
-                "journal-not-writable",
-                f"The job cannot be written down in {self._path} ({error}).",
-                "Make room on that disk, then generate again.",
-            ) from error
+            raise self._not_writable(error) from error
+        self._unwritten.pop(job.name, None)
+
+    def write(self, job: Job) -> None:
+        """Write down how it stands now. Raises CycloramaError ``journal-not-writable``."""
+        assignments = ", ".join(f"{column} = ?" for column in _COLUMNS)
+        try:
+            self._execute((f"UPDATE jobs SET {assignments} WHERE name = ?", (*_row(job), job.name)))
+        except sqlite3.Error as error:
+            raise self._not_writable(error) from error
+        self._unwritten.pop(job.name, None)
 
     def update(self, job: Job) -> None:
-        """Write down how it stands now. Where that fails the job goes on, and runs again after a restart."""
-        assignments = ", ".join(f"{column} = ?" for column in _COLUMNS)
-        self._try(f"UPDATE jobs SET {assignments} WHERE name = ?", (*_row(job), job.name))
+        """Write down how it stands now; where that fails, ``catch_up`` does it later."""
+        try:
+            self.write(job)
+        except CycloramaError as error:
+            self._postpone(job.name, job, error)
 
     def remove(self, name: str) -> None:
-        """Forget a job."""
-        self._try("DELETE FROM jobs WHERE name = ?", (name,))
+        """Forget a job; where that fails, ``catch_up`` does it later."""
+        try:
+            self._execute(("DELETE FROM jobs WHERE name = ?", (name,)))
+        except sqlite3.Error as error:
+            self._postpone(name, None, self._not_writable(error))
+        else:
+            self._unwritten.pop(name, None)
+
+    def catch_up(self, pause: float = 1.0) -> None:
+        """Write down what could not be, as when a disk was full; tried again after ``pause`` seconds at the soonest."""
+        if not self._unwritten or time.monotonic() < self._tried_at + pause:
+            return
+        self._tried_at = time.monotonic()
+        for name, job in list(self._unwritten.items()):
+            if job is None:
+                self.remove(name)
+            else:
+                self.update(job)
+            if name in self._unwritten:
+                return
+            log.info("The journal has been written after all", extra={"job": name})
 
     def close(self) -> None:
         """Write all of it into one file."""
         with suppress(sqlite3.Error):
             self._connection.close()
 
-    def _try(self, statement: str, values: tuple) -> None:
-        try:
-            with self._connection:
+    def _execute(self, *statements: tuple[str, tuple]) -> None:
+        with self._connection:  # all or none
+            for statement, values in statements:
                 self._connection.execute(statement, values)
-        except sqlite3.Error as error:
-            log.error("The journal %s cannot be written: %s", self._path, error)
+
+    def _postpone(self, name: str, job: Job | None, error: CycloramaError) -> None:
+        if name not in self._unwritten:
+            log.error("%s", error, extra={"job": name})
+        self._unwritten[name] = job
+
+    def _not_writable(self, error: sqlite3.Error) -> CycloramaError:
+        return CycloramaError(
+            "journal-not-writable",
+            f"The job cannot be written down in {self._path} ({error}).",
+            "Make room on that disk, then generate again.",
+        )
 
     def _read(self) -> list[Job]:
         jobs, lost = [], []
@@ -132,10 +186,13 @@ class Journal:
             try:
                 jobs.append(Job(_decode_asked(asked), guest, **_fields(rest)))
             except (msgspec.DecodeError, UnicodeDecodeError) as error:
-                log.warning("Job %s of protocol %s is forgotten, for it is not understood: %s", name, protocol, error)
+                words = "Job %s of protocol %s is forgotten, for it is not understood: %s"
+                log.warning(words, name, protocol, error, extra={"job": name})
                 lost.append(name)
         for name in lost:
             self.remove(name)
+        if lost:
+            self.notes = (f"{_jobs(len(lost))} of an earlier version could not be understood and left the list.",)
         return jobs
 
     def _put_aside(self, error: Exception) -> None:
@@ -148,6 +205,9 @@ class Journal:
                 Path(f"{self._path}{ending}").replace(f"{aside}{ending}")
         log.error("The journal %s cannot be read (%s); it now is %s", self._path, error, aside.name)
         self.notes = (f"The list of earlier jobs could not be read ({error}); it was put aside as {aside.name}.",)
+        with suppress(OSError):  # there are none, or they stay where they are until the next start
+            scenes = self._path.with_name(SCENES).replace(aside.with_name(f"{SCENES}-{aside.stem}"))
+            self.notes += (f"Scenes that guests had not fetched lie in {scenes}.",)
 
 
 def _open(path: Path) -> sqlite3.Connection:
@@ -159,10 +219,8 @@ def _open(path: Path) -> sqlite3.Connection:
         (version,) = connection.execute("PRAGMA user_version").fetchone()
         if version > SCHEMA:
             raise ValueError(f"it is of version {version}, this Cyclorama reads up to {SCHEMA}")
-        if version == 0:
-            with connection:
-                connection.execute(_TABLE)
-                connection.execute(f"PRAGMA user_version = {SCHEMA}")
+        if version < SCHEMA:
+            _bring_up_to_date(connection, version)
         (health,) = connection.execute("PRAGMA quick_check(1)").fetchone()
         if health != "ok":
             raise sqlite3.DatabaseError(health)
@@ -170,6 +228,16 @@ def _open(path: Path) -> sqlite3.Connection:
         connection.close()
         raise
     return connection
+
+
+def _bring_up_to_date(connection: sqlite3.Connection, version: int) -> None:
+    """All steps in one transaction: a power cut in between leaves the old version."""
+    connection.execute("BEGIN IMMEDIATE")
+    with connection:
+        for step in range(version, SCHEMA):
+            for statement in _STEPS[step]:
+                connection.execute(statement)
+        connection.execute(f"PRAGMA user_version = {SCHEMA}")
 
 
 def _is_damage(error: Exception) -> bool:
@@ -180,9 +248,14 @@ def _is_damage(error: Exception) -> bool:
 
 
 def _row(job: Job) -> tuple:
-    return tuple(json.dumps(job.seconds) if column == "seconds" else getattr(job, column) for column in _COLUMNS)
+    values = ((column, getattr(job, column)) for column in _COLUMNS)
+    return tuple(json.dumps(value) if column in _AS_JSON else value for column, value in values)
 
 
 def _fields(row: list) -> dict:
     fields = dict(zip(_COLUMNS, row, strict=True))
-    return fields | {"seconds": json.loads(fields["seconds"])}
+    return fields | {"seconds": json.loads(fields["seconds"]), "reused": tuple(json.loads(fields["reused"]))}
+
+
+def _jobs(count: int) -> str:
+    return "One job" if count == 1 else f"{count} jobs"

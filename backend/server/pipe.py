@@ -59,4 +59,9 @@ class Pipe(Generic[_In]):
         if length > MAX_FRAME_BYTES:
             raise msgspec.DecodeError(f"a frame of {length} bytes")
         frame = self._incoming.read(length)
-        return self._decoder.decode(frame) if len(frame) == length else None
+        if len(frame) < length:
+            return None
+        try:
+            return self._decoder.decode(frame)
+        except (UnicodeDecodeError, RecursionError) as error:  # msgspec's own are no DecodeErrors
+            raise msgspec.DecodeError(str(error)) from error

@@ -1,21 +1,19 @@
-"""The worker process as the server sees it: started, fed, listened to, and ended."""
+"""One worker process as the server sees it: started, fed, listened to, and ended."""
 
 from __future__ import annotations
 
 import logging
 import os
-import queue
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import IO
 
 import msgspec
 
-from ...bridge.address import FOLDER_VARIABLE
+from ...bridge import messages
 from .failures import system_kills
 from .pipe import FromWorker, Pipe, ToWorker
 
@@ -36,61 +34,63 @@ class Ended:
 
 
 class Supervisor:
-    """At most one worker process at a time. Two threads listen to it; all methods are for the server's thread.
+    """At most one process at a time. Two threads listen to it; all methods are for the server's thread.
 
     Args:
-        folder: the backend's folder, told to the worker.
-        wake: called, from another thread, when there is something to ``take``.
-        command: what starts the worker.
+        tell: called, from another thread, with all that the process says, and at last that it ``Ended``.
+        command: what starts the process.
+        environment: variables of its own.
     """
 
-    def __init__(self, folder: Path, wake: Callable[[], None], command: Sequence[str] = WORKER_COMMAND):
-        self._folder = folder
-        self._wake = wake
+    def __init__(
+        self, tell: Callable[[FromWorker | Ended], None], command: Sequence[str], environment: Mapping[str, str]
+    ):
+        self._tell = tell
         self._command = tuple(command)
+        self._environment = dict(environment)
         self._process: subprocess.Popen | None = None
         self._pipe: Pipe[FromWorker] | None = None
-        self._heard: queue.SimpleQueue[FromWorker | Ended] = queue.SimpleQueue()
+        self._job = ""  # the one it works on
+        self._killed_before = 0
 
     def start(self) -> None:
-        """Start a worker if there is none; its ``Ready`` follows. Raises OSError."""
+        """Start a process if there is none; its ``Ready`` follows. Raises OSError."""
         if self._process:
             return
-        killed_before = system_kills()
+        self._killed_before = system_kills()
         process = subprocess.Popen(
             self._command,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             creationflags=_NO_WINDOW,
-            env=os.environ | {FOLDER_VARIABLE: str(self._folder)},
+            env=os.environ | self._environment,
         )
         assert process.stdin and process.stdout and process.stderr
         pipe = Pipe(process.stdout, process.stdin, FromWorker)  # pyright: ignore[reportArgumentType]  # a union
         self._process, self._pipe = process, pipe
-        threading.Thread(target=self._listen, args=(process, pipe, killed_before), name="worker", daemon=True).start()
-        threading.Thread(target=_copy_to_log, args=(process.stderr,), name="worker-log", daemon=True).start()
+        threading.Thread(target=self._listen, args=(process, pipe), name="worker", daemon=True).start()
+        threading.Thread(target=self._copy_to_log, args=(process.stderr,), name="worker-log", daemon=True).start()
 
-    def tell(self, message: ToWorker) -> None:
-        """Hand a job to the worker, or cancel it; lost when the worker has ended, which ``take`` then tells."""
+    def give(self, task: messages.Generate) -> None:
+        """Have it do a job."""
+        self._job, self._killed_before = task.job, system_kills()
+        self.send(task)
+
+    def send(self, message: ToWorker) -> None:
+        """Lost when the process has ended, which is then told."""
         if self._pipe:
             try:
                 self._pipe.send(message)
             except OSError as error:
                 log.info("The worker does not listen: %s", error)
 
-    def take(self, timeout: float = 0.0) -> FromWorker | Ended | None:
-        """The next thing the worker said, or that it ended; None when there is nothing within ``timeout`` seconds."""
-        try:
-            heard = self._heard.get(timeout=timeout) if timeout > 0 else self._heard.get_nowait()
-        except queue.Empty:
-            return None
-        if isinstance(heard, Ended):
-            self._forget()
-        return heard
+    def rest(self) -> None:
+        """It has no job any more."""
+        self._job = ""
 
     def dismiss(self) -> None:
-        """Let the worker end by itself, at once or, with a job, within ``worker.LAST_SECONDS``."""
+        """Let the process end by itself, at once or, with a job, within ``worker.LAST_SECONDS``."""
         if self._process and self._process.stdin:
             try:
                 self._process.stdin.close()
@@ -98,35 +98,40 @@ class Supervisor:
                 log.info("The worker does not listen: %s", error)
 
     def kill(self) -> None:
-        """End the worker now; ``Ended`` follows."""
+        """End it now; ``Ended`` follows."""
         if self._process:
             self._process.kill()
 
-    @property
-    def alive(self) -> bool:
-        """Whether there is a worker whose end has not been taken yet."""
-        return self._process is not None
-
-    def _forget(self) -> None:
+    def forget(self) -> None:
+        """It has ended, and that has been heard."""
         self.dismiss()  # closes our end of the pipe
         self._process = self._pipe = None
+        self._job = ""
 
-    def _listen(self, process: subprocess.Popen, pipe: Pipe[FromWorker], killed_before: int) -> None:
+    @property
+    def pid(self) -> int:
+        """Its process id; 0 when there is none, or its end has been heard."""
+        return self._process.pid if self._process else 0
+
+    @property
+    def dying(self) -> bool:
+        """Whether it has ended, which is not heard yet."""
+        return self._process is not None and self._process.poll() is not None
+
+    def _listen(self, process: subprocess.Popen, pipe: Pipe[FromWorker]) -> None:
         try:
             while message := pipe.receive():
-                self._heard.put(message)
-                self._wake()
+                self._tell(message)
         except (OSError, msgspec.DecodeError) as error:
             log.error("The worker is not understood and is ended: %s", error)
             process.kill()
         code = process.wait()
         how = f"signal {-code}" if code < 0 else f"exit code {code}"
-        self._heard.put(Ended(how, code == -9 and system_kills() > killed_before))
-        self._wake()
+        self._tell(Ended(how, code == -9 and system_kills() > self._killed_before))
 
-
-def _copy_to_log(lines: IO[bytes]) -> None:
-    """What the worker and its libraries print goes to the backend's log; also keeps the pipe from filling up."""
-    with lines:
-        for line in lines:
-            log.info("worker: %s", line.decode(errors="replace").rstrip())
+    def _copy_to_log(self, lines: IO[bytes]) -> None:
+        """What it and its libraries print goes to the backend's log; also keeps the pipe from filling up."""
+        with lines:
+            for line in lines:
+                job = {"job": self._job} if self._job else None
+                log.info("worker: %s", line.decode(errors="replace").rstrip(), extra=job)

@@ -14,12 +14,13 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, is_dataclass, replace
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import msgspec
 import numpy as np
+import psutil
 from jaxtyping import UInt8
 
 from ...bridge import messages
@@ -29,12 +30,14 @@ from ...bridge.memory import peak_bytes
 from ...bridge.settings import PanoramaTo4D
 from ...bridge.whole_folder import discard_partial
 from ..recipes.progress import Clock, Report, Show
+from ..stage_cache import CACHE_FOLDER, StageCache
+from .crew import SEAT_VARIABLE
 from .device import device
 from .failures import failure, free_memory
 from .lock import FileLock
 from .pipe import FromWorker, Pipe, Ready, ToWorker
 
-LOCK_FILE = "worker.lock"
+_NICENESS = 10  # of Unix: an artist's own programs come first
 LAST_SECONDS = 2.0
 """So long a job may take to stop when the server has gone; then the process ends under it."""
 
@@ -49,7 +52,16 @@ class RunRecipe(Protocol):
     """Writes the package ``output``; raises CycloramaError, and ``Cancelled`` out of ``report``."""
 
     def __call__(
-        self, panorama: Path, output: Path, settings: PanoramaTo4D, report: Report, /, *, overwrite: bool, show: Show
+        self,
+        panorama: Path,
+        output: Path,
+        settings: PanoramaTo4D,
+        report: Report,
+        /,
+        *,
+        overwrite: bool,
+        show: Show,
+        cache: StageCache | None,
     ) -> object:
         """Run it."""
         ...
@@ -79,7 +91,23 @@ def main(recipes: Recipes = RECIPES) -> None:
     """Run jobs until the server closes the pipe; never returns."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the server too, which then tells us
     logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(levelname)s %(message)s")
+    _be_nice()
     Worker(_claim_standard_streams(), recipes).run()
+
+
+def lock_file(seat: int) -> str:
+    """In the backend's folder: held by the worker process of that seat."""
+    return f"worker-{seat}.lock" if seat else "worker.lock"
+
+
+def _be_nice() -> None:
+    try:
+        if sys.platform == "win32":
+            psutil.Process().nice(psutil.BELOW_NORMAL_PRIORITY_CLASS)
+        else:
+            os.nice(_NICENESS)
+    except (OSError, psutil.Error) as error:
+        log.info("The worker's priority stays as it is: %s", error)
 
 
 def _claim_standard_streams() -> Pipe[ToWorker]:
@@ -106,7 +134,7 @@ class Worker:
         """Until the server goes; then ends the process without waiting for threads that libraries left."""
         threading.Thread(target=self._listen, name="server", daemon=True).start()
         # The worker of a server that was killed may still be cleaning up.
-        lock = FileLock(backend_folder() / LOCK_FILE, _PREDECESSOR_SECONDS)
+        lock = FileLock(backend_folder() / lock_file(_seat()), _PREDECESSOR_SECONDS)
         found = device()
         self._tell(Ready(found.name, found.cuda, found.cores, found.memory_bytes))
         self._warm_up()
@@ -145,8 +173,9 @@ class Worker:
 
     def _outcome(self, asked: messages.Generate) -> messages.Done | messages.Failed | messages.Cancelled:
         """Run the job; whatever happens in it becomes the message that ends it."""
-        log.info("Job %s: %r -> %r, %s", asked.job, asked.panorama, asked.output, asked.settings)
+        log.info("Job %s: %r -> %r, %s", asked.job, asked.panorama, asked.output, _without_words(asked.settings))
         try:
+            cache = StageCache(backend_folder() / CACHE_FOLDER, lease=asked.job)
             recipe = self._recipes[type(asked.settings)]()
             clock = Clock(recipe.stages(asked.settings))
             herald = _Herald(asked.job, clock, self._tell, lambda: self._unwanted(asked.job))
@@ -157,6 +186,7 @@ class Worker:
                 herald.report,
                 overwrite=asked.overwrite,
                 show=herald.show,
+                cache=cache,
             )
         except Cancelled:
             return messages.Cancelled(job=asked.job)
@@ -166,7 +196,13 @@ class Worker:
         except Exception as error:  # any fault of a recipe fails its job, not the worker; it is logged
             log.exception("Job %s failed", asked.job)
             return failure(asked, error)
-        return messages.Done(job=asked.job, scene=asked.output, seconds=clock.seconds, peak_bytes=peak_bytes())
+        return messages.Done(
+            job=asked.job,
+            scene=asked.output,
+            seconds=clock.seconds,
+            peak_bytes=peak_bytes(),
+            reused=tuple(cache.reused),
+        )
 
     def _unwanted(self, job: str) -> bool:
         return self._server_gone or self._cancelled_job == job
@@ -218,6 +254,27 @@ class _Herald:
 
             self._shown_at = now
             self._tell(messages.Preview(job=self._job, step=self._step, total=self._total, picture=small_webp(picture)))
+
+
+def _seat() -> int:
+    return int(os.environ.get(SEAT_VARIABLE) or 0)
+
+
+def _without_words(settings: Any) -> Any:
+    """Settings for the log: what an artist wrote is nobody else's business."""
+    if isinstance(settings, tuple):
+        return tuple(_without_words(each) for each in settings)
+    if not is_dataclass(settings) or isinstance(settings, type):
+        return settings
+    values = {field.name: getattr(settings, field.name) for field in fields(settings)}
+    hidden = {name: _hidden(value) for name, value in values.items() if "prompt" in name}
+    return replace(settings, **{name: _without_words(value) for name, value in values.items()} | hidden)
+
+
+def _hidden(words: Any) -> Any:
+    if isinstance(words, str):
+        return words and f"<{len(words)} characters>"
+    return tuple(_hidden(each) for each in words)
 
 
 def _exit(code: int) -> None:

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from cyclorama.backend.server.guests import Guests
 from cyclorama.bridge import messages
 from cyclorama.bridge.address import Address
 from cyclorama.bridge.client import Client
@@ -19,9 +20,12 @@ from cyclorama.bridge.whole_folder import partial_path
 SERVE = """
 import sys
 from pathlib import Path
+from cyclorama.backend.server.device import Seat
 from cyclorama.backend.server.serve import serve
-folder, port, listen, worker = sys.argv[1:]
-serve(Path(folder), int(port), watch_stdin=True, listen=listen, worker_command=[sys.executable, worker])
+folder, port, listen, worker, seats = sys.argv[1:]
+command = [sys.executable, worker] if worker else ["/no such program"]
+seats = [Seat(number) for number in range(int(seats))]
+serve(Path(folder), int(port), watch_stdin=True, listen=listen, worker_command=command, seats=seats)
 """
 TOY_WORKER = Path(__file__).with_name("toy_worker.py")
 
@@ -42,19 +46,21 @@ def alive(process: int) -> bool:
 
 
 class Backend:
-    """A server process, its folder, and a client of it."""
+    """A server process, its folder, and a client of it. ``seats``: pretended devices."""
 
-    def __init__(self, folder: Path, port: int = 0, worker: Path = TOY_WORKER, listen: str = ""):
+    def __init__(self, folder: Path, port: int = 0, worker: Path | str = TOY_WORKER, listen: str = "", seats: int = 1):
         self.folder = folder
-        command = (sys.executable, "-c", SERVE, str(folder), str(port), listen, str(worker))
+        command = (sys.executable, "-c", SERVE, str(folder), str(port), listen, str(worker), str(seats))
         pipe = subprocess.PIPE
         self.process = subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=pipe, text=True)
         assert self.process.stdout
         self.line = self.process.stdout.readline()
+        self.guests_line = self.process.stdout.readline() if port or listen else ""
 
     @property
     def port(self) -> int:
-        return int(self.line.partition(",")[0].rpartition(":")[2])
+        """By which guests come."""
+        return int(self.guests_line.partition(";")[0].rpartition(" ")[2])
 
     def workers(self) -> list[int]:
         listed = self.folder / "workers"
@@ -158,6 +164,18 @@ def start(folder):
 @pytest.fixture
 def backend(start):
     return start()
+
+
+@pytest.fixture
+def host(start):
+    """A backend to which guests can come."""
+    return start(listen="127.0.0.1")
+
+
+@pytest.fixture
+def invite(folder):
+    """The address that a new guest of that name is given."""
+    return lambda name, port: Guests(folder).invite(name, "127.0.0.1", port)
 
 
 @pytest.fixture

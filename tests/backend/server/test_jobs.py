@@ -1,8 +1,9 @@
 """Jobs run in the order they came, only so many are remembered, and none is lost when the server is."""
 
+import msgspec
 import pytest
 
-from cyclorama.backend.server.jobs import MAX_REMEMBERED, MAX_STARTS, MAX_WAITING, Jobs
+from cyclorama.backend.server.jobs import MAX_REMEMBERED, MAX_STARTS, MAX_WAITING, MAX_WAITING_OF_A_GUEST, Jobs
 from cyclorama.backend.server.journal import Journal
 from cyclorama.bridge import messages
 from cyclorama.bridge.errors import CycloramaError
@@ -34,12 +35,134 @@ def reopened(tmp_path, is_made=lambda job: False):
     return Jobs(Journal(tmp_path), is_made)
 
 
-def test_the_oldest_waiting_job_runs_next_and_only_one(jobs):
-    (first, _), (second, _) = jobs.add(task("first")), jobs.add(task("second"))
-    assert jobs.start_next() is first
-    assert jobs.start_next() is None
-    jobs.end(first, messages.Cancelled(job="first"))
-    assert jobs.start_next() is second
+def start_all(jobs):
+    """Names, in the order they run one after the other."""
+    return [job.name for job in iter(jobs.start_next, None)]
+
+
+def test_jobs_of_one_run_in_the_order_they_came(jobs):
+    for name in "abc":
+        jobs.add(task(name))
+    assert [job.name for job in jobs.waiting] == ["a", "b", "c"]
+    assert [line.place for line in jobs.lines()] == [1, 2, 3]
+    jobs.start_next()
+    assert [line.place for line in jobs.lines()] == [0, 1, 2]
+    assert start_all(jobs) == ["b", "c"]
+
+
+def test_who_has_one_job_does_not_wait_for_all_of_another(jobs):
+    for number in range(5):
+        jobs.add(task(f"anna{number}"), "anna")
+    jobs.add(task("ours"))
+    jobs.add(task("bert0"), "bert")
+    jobs.add(task("bert1"), "bert")
+    places = {line.job: line.place for line in jobs.lines()}
+    order = start_all(jobs)
+    assert order == ["anna0", "ours", "bert0", "anna1", "bert1", "anna2", "anna3", "anna4"]
+    assert sorted(places, key=lambda name: places[name]) == order
+
+
+def test_turns_go_on_where_they_were(jobs):
+    for name in ("a0", "a1", "a2"):
+        jobs.add(task(name), "anna")
+    assert jobs.start_next().name == "a0"
+    jobs.add(task("b0"), "bert")
+    assert start_all(jobs) == ["b0", "a1", "a2"]
+
+
+def test_greater_priorities_run_first(jobs):
+    for name, priority in (("low", -1), ("first", 0), ("urgent", 5), ("second", 0)):
+        jobs.add(msgspec.structs.replace(task(name), priority=priority))
+    assert [job.name for job in jobs.waiting] == ["urgent", "first", "second", "low"]
+    jobs.prioritize("second", 6)
+    jobs.prioritize("urgent", -10)
+    assert start_all(jobs) == ["second", "first", "low", "urgent"]
+
+
+def test_a_priority_is_kept_by_retries_and_restarts(jobs, tmp_path):
+    jobs.add(task("a"))
+    jobs.add(task("b"))
+    jobs.prioritize("b", 3)
+    jobs.end(jobs.find("b"), messages.Cancelled(job="b"))
+    jobs.retry("b")
+    assert [job.name for job in reopened(tmp_path).waiting] == ["b", "a"]
+
+
+def test_only_waiting_jobs_are_moved(jobs):
+    jobs.add(task("runs"))
+    jobs.start_next()
+    with pytest.raises(CycloramaError) as caught:
+        jobs.prioritize("runs", 1)
+    assert caught.value.code == "job-not-waiting"
+
+
+def test_a_job_that_may_not_run_yet_lets_the_next_pass_and_keeps_its_place(jobs):
+    for name in ("held", "free"):
+        jobs.add(task(name))
+    assert jobs.start_next(may_run=lambda job: job.name != "held").name == "free"
+    assert jobs.start_next().name == "held"
+
+
+def test_a_guest_cannot_fill_the_queue(jobs):
+    for number in range(MAX_WAITING_OF_A_GUEST):
+        jobs.add(task(f"job{number}"), "anna")
+    with pytest.raises(CycloramaError) as caught:
+        jobs.add(task("one-more"), "anna")
+    assert caught.value.code == "queue-full" and f"{MAX_WAITING_OF_A_GUEST} of your jobs" in caught.value.sentence
+    jobs.add(task("ours"))
+    jobs.add(task("berts"), "bert")
+    jobs.start_next()
+    jobs.add(task("one-more"), "anna")  # there is room again
+
+
+def test_guests_see_of_others_jobs_only_the_state(jobs):
+    jobs.add(task("ours", "/secret"))
+    jobs.add(task("berts", "/secret"), "bert")
+    jobs.add(task("annas", "/mine"), "anna")
+    jobs.start_next()
+    lines = {line.job: line for line in jobs.lines("anna")}
+    assert (lines["ours"].state, lines["berts"].state, lines["berts"].place) == ("running", "waiting", 1)
+    assert "secret" not in repr(lines) and "bert'" not in repr(lines)
+    assert (lines["annas"].output, lines["annas"].guest) == ("/mine", "anna")
+    assert [line.job for line in jobs.lines("anna", "berts")] == ["berts"]
+    assert jobs.lines("anna", "none") == ()
+
+
+def test_a_job_whose_start_cannot_be_written_down_waits_and_says_so(jobs, journal):
+    jobs.add(task("job"))
+    journal._connection.execute("PRAGMA query_only = ON")
+    with pytest.raises(CycloramaError) as caught:
+        jobs.start_next()
+    assert caught.value.code == "journal-not-writable"
+    (line,) = jobs.lines()
+    assert (line.state, line.place) == ("waiting", 1) and "disk is full" in line.remark
+    journal._connection.execute("PRAGMA query_only = OFF")
+    job = jobs.start_next()
+    assert (job.name, job.remark, job.starts) == ("job", "", 1)
+
+
+def test_a_job_whose_worker_died_waits_in_its_old_place_and_says_why(jobs, tmp_path):
+    for name in ("first", "second"):
+        jobs.add(task(name))
+    jobs.try_again(jobs.start_next("GPU 0"), "The worker process ended.")
+    for known in (jobs, reopened(tmp_path)):
+        assert [job.name for job in known.waiting] == ["first", "second"]
+        line = known.lines()[0]
+        assert (line.remark, line.device, known.find("first").deaths) == ("The worker process ended.", "", 1)
+    again = jobs.start_next("GPU 1", scene_before=lambda job: "d" * 64)
+    jobs.hear(messages.Progress(job="first", stage="lift", step=1, total=2, fraction=0.5))
+    assert jobs.lines()[0].remark and jobs.lines()[0].device == "GPU 1" and jobs.lines()[0].fraction == 0.5
+    assert reopened(tmp_path, lambda job: job.scene_before == "d" * 64).find("first").state == "done"
+    jobs.end(again, done("first", reused=("depth",)))
+    assert jobs.find("first").ending.reused == jobs.lines()[0].reused == ("depth",)
+
+
+def test_a_thousand_jobs_are_listed_without_describing_each_anew(jobs):
+    for number in range(MAX_WAITING):
+        jobs.add(task(f"job{number}"))
+    before = jobs.lines()
+    assert all(one is other for one, other in zip(jobs.lines(), before, strict=True))
+    assert [line.place for line in before] == list(range(1, MAX_WAITING + 1))
 
 
 def test_a_repeated_job_is_the_same(jobs):

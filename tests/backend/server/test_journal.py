@@ -4,9 +4,11 @@ import logging
 import sqlite3
 import stat
 import sys
+from pathlib import Path
 
 import pytest
 
+from cyclorama.backend.server import journal as journal_module
 from cyclorama.backend.server.job import Job
 from cyclorama.backend.server.journal import JOURNAL_FILE, SCHEMA, Journal
 from cyclorama.bridge import messages
@@ -93,6 +95,18 @@ def test_a_journal_that_cannot_be_read_is_put_aside_and_told(tmp_path, caplog, d
     after.close()
 
 
+def test_scenes_that_guests_did_not_fetch_are_put_aside_with_their_list(tmp_path):
+    """No job names them any more, so a server that starts would take them for rubbish."""
+    damages()[0](written(tmp_path, "a"))
+    scene = tmp_path / "outputs" / "anna" / "a" / "scene.cyclorama"
+    scene.mkdir(parents=True)
+    journal = Journal(tmp_path)
+    (aside,) = tmp_path.glob("outputs-journal-*")
+    assert (aside / "anna" / "a" / "scene.cyclorama").is_dir() and not scene.exists()
+    assert str(aside) in journal.notes[1]
+    journal.close()
+
+
 def test_cut_at_any_place_it_opens_with_less_or_is_put_aside(tmp_path):
     source = tmp_path / "source"
     source.mkdir()
@@ -118,10 +132,58 @@ def test_a_job_of_another_protocol_that_is_not_understood_is_dropped_with_a_line
         connection.execute("UPDATE jobs SET asked = ?, protocol = 4 WHERE name = 'old'", (b"\x81\xa4type\xa4Mime",))
     with caplog.at_level(logging.WARNING):
         journal = Journal(tmp_path)
-    assert names(journal) == ["new"] and journal.notes == ()
+    assert names(journal) == ["new"]
+    assert journal.notes == ("One job of an earlier version could not be understood and left the list.",)
     assert "Job old of protocol 4 is forgotten" in caplog.text
     journal.close()
-    assert names(Journal(tmp_path)) == ["new"]
+    after = Journal(tmp_path)
+    assert names(after) == ["new"] and after.notes == ()
+    after.close()
+
+
+def test_a_journal_of_the_first_schema_goes_on(tmp_path):
+    dump = Path(__file__).with_name("journal_of_schema_1.sql").read_text("utf-8")
+    with sqlite3.connect(tmp_path / JOURNAL_FILE) as connection:
+        connection.executescript(dump)
+    connection.close()
+    for _ in range(2):  # the second time it is of this schema
+        journal = Journal(tmp_path)
+        done, ran, waits = journal.jobs()
+        assert (done.state, done.asked_at, done.ended_at, done.peak_bytes) == ("done", 12.5, 20.0, 1 << 40)
+        assert (done.asked.settings, done.seconds) == (SETTINGS, {"lift": 2.5})
+        assert (ran.state, ran.guest, ran.starts, ran.asked.files) == ("running", "anna", 1, {"/p": "a" * 64})
+        for job in (done, ran, waits):
+            assert (job.priority, job.asked.priority, job.deaths, job.scene_before, job.reused) == (0, 0, 0, "", ())
+        assert journal.notes == ()
+        journal.close()
+
+
+def test_a_migration_that_is_cut_off_has_not_happened(tmp_path, monkeypatch):
+    dump = Path(__file__).with_name("journal_of_schema_1.sql").read_text("utf-8")
+    with sqlite3.connect(tmp_path / JOURNAL_FILE) as connection:
+        connection.executescript(dump)
+    connection.close()
+    steps = journal_module._FROM_1_TO_2
+    monkeypatch.setitem(journal_module._STEPS, 1, (*steps[:3], "ALTER TABLE nothing ADD COLUMN x"))
+    with sqlite3.connect(tmp_path / JOURNAL_FILE) as connection, pytest.raises(sqlite3.Error):
+        journal_module._bring_up_to_date(connection, 1)
+    connection.close()
+    monkeypatch.undo()
+    journal = Journal(tmp_path)
+    assert names(journal) == ["done", "ran", "waits"] and journal.notes == ()
+    journal.close()
+
+
+def test_all_of_a_job_is_there_again(tmp_path):
+    journal = Journal(tmp_path)
+    job = Job(ASKED, "anna", -3)
+    journal.add(job)
+    job.start(7.0, "NVIDIA H200", "a" * 64)
+    job.deaths, job.remark, job.reused = 1, "It goes on.", ("depth", "animate")
+    journal.update(job)
+    (again,) = Journal(tmp_path).jobs()
+    assert again == job
+    journal.close()
 
 
 def test_a_folder_that_is_no_place_for_it_is_named(tmp_path):
@@ -145,4 +207,13 @@ def test_on_a_full_disk_a_job_is_refused_and_running_ones_go_on(tmp_path):
     (job,) = [job for job in Journal(tmp_path).jobs() if job.name == "job"]
     job.sentence = "y" * 100_000
     journal.update(job)  # is logged
+    with pytest.raises(CycloramaError):
+        journal.write(job)
+    journal.catch_up(pause=0)
+    (now,) = [job for job in Journal(tmp_path).jobs() if job.name == "job"]
+    assert now.sentence == ""
+    journal._connection.execute("PRAGMA max_page_count = 100000")  # there is room again
+    journal.catch_up(pause=0)
+    (now,) = [job for job in Journal(tmp_path).jobs() if job.name == "job"]
+    assert now.sentence == job.sentence
     journal.close()

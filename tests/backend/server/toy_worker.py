@@ -18,6 +18,14 @@ sys.path.append(str(Path(__file__).parent))
 from small_scene import fill
 
 
+def wait_for_leave(output, report=lambda step: None):
+    for step in itertools.count():
+        report(step)
+        if (output.parent / "go on").exists():
+            break
+        time.sleep(0.02)
+
+
 def quick(output, report, show):
     print("this must not reach the server's pipe")
     os.write(1, b"neither must this")
@@ -43,11 +51,7 @@ def deaf(output, report, show):
 def patient(output, report, show):
     """Until it is told to go on, by a file beside its output."""
     show(np.full((256, 512, 3), 99, np.uint8))
-    for step in itertools.count():
-        report("animate", step, 1_000_000)
-        if (output.parent / "go on").exists():
-            break
-        time.sleep(0.02)
+    wait_for_leave(output, lambda step: report("animate", step, 1_000_000))
     output.mkdir()
 
 
@@ -66,6 +70,7 @@ def shows(output, report, show):
     report("animate", 1, 2)
     noise = np.random.default_rng(0).integers(0, 256, (1024, 2048, 3), dtype=np.uint8)
     show(noise)  # as hard to compress as can be
+    wait_for_leave(output)
     output.mkdir()
 
 
@@ -93,20 +98,49 @@ def dies(output, report, show):
     os._exit(3)
 
 
+def dies_once(output, report, show):
+    """Goes on in the next process."""
+    report("depth", 0, 1)
+    if "dies_once" not in (backend_folder() / "runs").read_text().split()[:-1]:
+        os.kill(os.getpid(), 9)
+    output.mkdir()
+
+
+def nice(output, report, show):
+    assert os.getpriority(os.PRIO_PROCESS, 0) == 10
+    output.mkdir()
+
+
 TOYS = {
     toy.__name__: toy
-    for toy in (quick, endless, deaf, patient, lethal, shows, refuses, hungry, hungry_on_cuda, broken, dies)
+    for toy in (
+        *(quick, endless, deaf, patient, lethal, shows, refuses, hungry, hungry_on_cuda, broken),
+        *(dies, dies_once, nice),
+    )
 }
 
 
-def play(panorama, output, settings, report, *, overwrite, show):
+def worker_count() -> int:
+    return len((backend_folder() / "workers").read_text().split())
+
+
+def play(panorama, output, settings, report, *, overwrite, show, cache):
     """Keeps a partial package as long as it runs, and a list of all runs."""
     toy = panorama.read_text() if panorama.exists() else panorama.name
     with (backend_folder() / "runs").open("a") as runs:
         runs.write(f"{toy}\n")
     with SceneWriter(output, overwrite) as writer:
-        if toy == "scene":
+        if toy == "finishes-alone":  # a little later than the next server starts
+            report("animate", 0, 1)
+            server = os.getppid()
+            while os.getppid() == server:
+                time.sleep(0.02)
+            while worker_count() < 2:
+                time.sleep(0.02)
+        if toy in ("scene", "made-and-dead", "finishes-alone"):
             fill(writer, 20_000)
+            if toy == "made-and-dead":
+                os.kill(os.getpid(), 9)  # its end is not told
         else:
             TOYS[toy](output, report, show)
 
