@@ -1,0 +1,1 @@
+"""``cyclorama status``: a backend watched while it runs, like ``top``."""
