@@ -68,12 +68,16 @@ def past_jobs() -> list[Past]:
 
 
 def _learned(job: link.Job) -> Past | None:
-    """Of a job that was asked for elsewhere, the scene it made tells the settings."""
+    """Of a job that was asked for elsewhere, the scene it made tells the settings.
+
+    Stages whose results were there already took no time, and say nothing of the next job.
+    """
     asked = job.asked.settings if job.asked else _settings_of(Path(job.output))
     size = picture_size(Path(job.panorama)) if job.panorama else None
     if asked is None or size is None:
         return None
-    return Past(asked, worked_width(asked, size[0]), dict(job.seconds), job.peak_bytes)
+    computed = {stage: seconds for stage, seconds in job.seconds.items() if stage not in job.reused}
+    return Past(asked, worked_width(asked, size[0]), computed, 0 if job.reused else job.peak_bytes)
 
 
 def _settings_of(package: Path) -> PanoramaTo4D | None:

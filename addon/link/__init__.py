@@ -2,6 +2,7 @@
 
 from .job import Job
 from .session import (
+    active_jobs,
     backend_pid,
     backend_state,
     cancel,
@@ -15,6 +16,9 @@ from .session import (
     jobs,
     listen,
     notice,
+    place,
+    prioritize,
+    priority_for,
     recall,
     register,
     retry,
@@ -30,6 +34,7 @@ from .session import (
 
 __all__ = [
     "Job",
+    "active_jobs",
     "backend_pid",
     "backend_state",
     "cancel",
@@ -43,6 +48,9 @@ __all__ = [
     "jobs",
     "listen",
     "notice",
+    "place",
+    "prioritize",
+    "priority_for",
     "recall",
     "register",
     "retry",

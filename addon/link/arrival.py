@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import bpy
@@ -24,20 +25,45 @@ _SAME_M = 1e-3
 log = logging.getLogger(__name__)
 
 
+_in_step: object = None
+"""How jobs and scenes were when the scenes remembered all there is to remember."""
+
+
 def bring_in(jobs: JobList, complete: bool) -> None:
     """Import what is finished and asked for from an open scene; keep what scenes remember in step.
 
     Args:
         complete: whether ``jobs`` has all that the backend knows.
     """
+    global _in_step
     scenes = {scene.session_uid: scene for scene in bpy.data.scenes if scene.library is None}
-    for uid, scene in scenes.items():
-        _adopt(scene, uid, scenes, jobs, complete)
+    if _in_step == (jobs.revision, complete, *_noted(scenes)):
+        return
+    notes = {uid: _notes(scene) for uid, scene in scenes.items()}
+    for uid in scenes:
+        _adopt(uid, scenes, notes[uid], jobs, complete)
+    settled = True
     for job in jobs:
         scene = scenes.get(job.blender_scene)
         if scene:
-            remember(job, scene)
+            if notes[job.blender_scene].get(job.name) != (job.settled, job.imported):
+                remember(job, scene)
             _settle(job, scene, jobs)
+            settled = settled and (job.settled or not job.ended)
+    _in_step = (jobs.revision, complete, *_noted(scenes)) if settled else None
+
+
+def _notes(scene: bpy.types.Scene) -> dict[str, tuple[bool, str]]:
+    """Job -> whether it is settled, and as what it was imported, as the file remembers it."""
+    return {wish.name: (wish.settled, wish.imported) for wish in scene.cyclorama_wishes}
+
+
+def _noted(scenes: dict[int, bpy.types.Scene]) -> Iterator[tuple]:
+    """What an undo, or another file, may have changed of what scenes remember; much cheaper than to read it all."""
+    for uid, scene in scenes.items():
+        settled = [False] * len(scene.cyclorama_wishes)
+        scene.cyclorama_wishes.foreach_get("settled", settled)
+        yield uid, settled
 
 
 def remember(job: Job, scene: bpy.types.Scene) -> None:
@@ -53,14 +79,15 @@ def remember(job: Job, scene: bpy.types.Scene) -> None:
         wish.settled, wish.imported = job.settled, job.imported
 
 
-def _adopt(scene: bpy.types.Scene, uid: int, scenes: dict, jobs: JobList, complete: bool) -> None:
+def _adopt(uid: int, scenes: dict[int, bpy.types.Scene], notes: dict, jobs: JobList, complete: bool) -> None:
     """The jobs that a file remembers which was opened just now."""
-    for wish in scene.cyclorama_wishes:
-        job = jobs.get(wish.name)
-        if job is None and not wish.settled:
-            job = jobs.add(_remembered(wish.name, wish.panorama, wish.output, complete))
+    for name, (settled, imported) in notes.items():
+        job = jobs.get(name)
+        if job is None and not settled:
+            wish = scenes[uid].cyclorama_wishes[name]
+            job = jobs.add(_remembered(name, wish.panorama, wish.output, complete))
         if job and job.blender_scene not in scenes:  # else this scene is a copy of the one that asked
-            job.blender_scene, job.settled, job.imported = uid, wish.settled, wish.imported
+            job.blender_scene, job.settled, job.imported = uid, settled, imported
             if job.state == "done" and not job.package and not job.theirs and not job.settled:
                 job.state = "fetching"
             jobs.touch()

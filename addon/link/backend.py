@@ -32,7 +32,7 @@ _MEMORY_SECONDS = 300.0
 
 
 class Backend:
-    """The backend of one folder; at most one process of it is ours. Call ``take`` often.
+    """The backend of one folder; at most one process of it is ours. Call ``take`` and ``look`` often.
 
     Args:
         folder: its folder.
@@ -72,7 +72,7 @@ class Backend:
 
     @property
     def busy(self) -> bool:
-        """Whether ``take`` should be called again soon."""
+        """Whether it should be looked at again soon."""
         welcome = self.welcome
         return self._stopping or self.state == "starting" or (welcome is not None and not welcome.device)
 
@@ -109,9 +109,12 @@ class Backend:
         """Ask for something; only while it runs. Raises ``CycloramaError`` for paths that are no Unicode."""
         self.client.send(request)
 
-    def take(self) -> list[messages.Reply | messages.Event]:
-        """What it said since the last call; also moves its start forward, and notices its end."""
-        heard = self.client.drain()
+    def take(self, most: int) -> list[messages.Reply | messages.AnyEvent]:
+        """What it said and was not taken yet, oldest first, so many messages at most."""
+        return self.client.drain(most)
+
+    def look(self) -> None:
+        """Move its start forward, and notice its end; when all is taken that it said."""
         if self._process and (how := self._process.ended):
             self._process_ended(self._process, how)
         elif self._stopping and not self._process:
@@ -123,7 +126,6 @@ class Backend:
             self._wanted, self._reached, self.trouble = True, True, None
         elif self._wanted:
             self._go_on()
-        return heard
 
     def close(self) -> None:
         """Leave it: it ends when it has nothing to do, if we started it. Waits for its connection a moment."""

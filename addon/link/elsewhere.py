@@ -48,7 +48,7 @@ class Elsewhere:
         return CycloramaError(
             "backend-elsewhere-silent",
             "The backend on the other computer does not answer. It is tried again and again.",
-            "See that it runs there, and that both computers are on the network.",
+            "See that it runs there and listens (cyclorama serve --listen), and that both computers are on a network.",
         )
 
     @trouble.setter
@@ -62,7 +62,7 @@ class Elsewhere:
 
     @property
     def busy(self) -> bool:
-        """Whether ``take`` should be called again soon."""
+        """Whether it should be looked at again soon."""
         return self.state == "starting"
 
     def start(self) -> None:
@@ -86,9 +86,12 @@ class Elsewhere:
         if self.client:
             self.client.send(request)
 
-    def take(self) -> list[messages.Reply | messages.Event]:
-        """What it said since the last call."""
-        return self.client.drain() if self.client else []
+    def take(self, most: int) -> list[messages.Reply | messages.AnyEvent]:
+        """What it said and was not taken yet, oldest first, so many messages at most."""
+        return self.client.drain(most) if self.client else []
+
+    def look(self) -> None:
+        """Nothing is started or ended from here."""
 
     def close(self) -> None:
         """End the connection."""

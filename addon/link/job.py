@@ -16,7 +16,9 @@ State = Literal["starting", "sending", "waiting", "running", "asleep", "fetching
 backend has other jobs to do first; ``asleep``: the backend that has it is off; ``fetching``: its scene comes from
 another computer."""
 
-_ENDED = ("done", "failed", "cancelled")
+_ENDED = frozenset(("done", "failed", "cancelled"))
+RESTING = _ENDED | {"asleep"}
+"""States in which nothing is done about it, or will be without further ado."""
 _ASKED_ALREADY = ("waiting", "running")
 
 
@@ -42,6 +44,8 @@ class Job:
     """What the backend is to be told as soon as it listens."""
     theirs: bool = False
     """Asked for on another computer, whose paths these are."""
+    locked: bool = False
+    """It is somebody else's, and we are a guest: nothing can be done with it."""
     listed: bool = False
     """Whether it is on the backend's list."""
     stage: str = ""
@@ -53,6 +57,17 @@ class Job:
     cancelling: bool = False
     """The artist asked it to stop."""
     error: CycloramaError | None = None
+    """Why there is no scene, or why it is not imported."""
+    refusal: CycloramaError | None = None
+    """Why the backend did not do what it was last asked to do with it."""
+    remark: str = ""
+    """What happened to it that is no fault."""
+    priority: int = 0
+    """Those with a greater one run first."""
+    device: str = ""
+    """What it runs on, in words."""
+    reused: tuple[str, ...] = ()
+    """Stages whose results were there from earlier jobs."""
     package: Path | None = None
     """The finished 4D scene, on a disk of this computer."""
     seconds: dict[str, float] = field(default_factory=dict)
@@ -74,8 +89,9 @@ class Job:
 
     @property
     def title(self) -> str:
-        """What the artist calls it: the name of its scene, else of its panorama."""
-        return Path(self.output or self.panorama or self.name).stem
+        """What the artist calls it: the name of its scene, else of its panorama. Guests are not told others' names."""
+        path = self.output or self.panorama
+        return "Someone's scene" if self.theirs and not path else Path(path or self.name).stem
 
     @property
     def ended(self) -> bool:
@@ -85,7 +101,7 @@ class Job:
     @property
     def active(self) -> bool:
         """Whether it is being worked on, or will be without further ado."""
-        return not self.ended and self.state != "asleep"
+        return self.state not in RESTING
 
     def fail(self, error: CycloramaError) -> None:
         """It ends without a scene, and why."""
@@ -99,11 +115,15 @@ class Job:
         again = self.ended and told.state not in _ENDED
         self.listed, self.pending, self.asked_at = True, "", told.asked_at or self.asked_at
         self.stage, self.fraction, self.seconds_left = told.stage, told.fraction, told.seconds_left
-        self.seconds, self.peak_bytes = told.seconds, told.peak_bytes
+        self.seconds, self.peak_bytes, self.reused = told.seconds, told.peak_bytes, told.reused
+        self.priority, self.device, self.remark = told.priority, told.device, told.remark
         self.panorama, self.output = told.panorama or self.panorama, told.output or self.output
         self.theirs = told.guest != guest
+        self.locked = self.theirs and bool(guest)
         if again:
             self.preview, self.settled, self.imported = b"", False, ""
+        if told.state != self.state:
+            self.refusal = None
         self._reach(told, guest)
 
     def _reach(self, told: messages.JobState, guest: str) -> None:
@@ -127,7 +147,7 @@ class Job:
         if not here and (self.asked or self.blender_scene):
             self.state = "fetching"
 
-    def hear(self, event: messages.Event, guest: str) -> None:
+    def hear(self, event: messages.AnyEvent, guest: str) -> None:
         """Take in an event of this job; what comes after its end changes nothing, but ``Changed`` may revive it."""
         if isinstance(event, messages.Changed):
             self.stand(event.state, guest)
@@ -139,8 +159,8 @@ class Job:
         elif isinstance(event, messages.Preview):
             self.preview = event.picture
         elif isinstance(event, messages.Done):
-            self.seconds, self.peak_bytes = event.seconds, event.peak_bytes
-            self.output = event.scene
+            self.seconds, self.peak_bytes, self.reused = event.seconds, event.peak_bytes, event.reused
+            self.output = event.scene or self.output
             self._be_done(bool(guest))
         elif isinstance(event, messages.Failed):
             self.fail(CycloramaError(event.code, event.sentence, event.hint))

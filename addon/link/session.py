@@ -6,9 +6,9 @@ Everything here runs in Blender's main thread, and nothing but ``wait`` waits.
 from __future__ import annotations
 
 import logging
-import re
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import bpy
@@ -16,20 +16,26 @@ import msgspec
 
 from ...bridge import messages
 from ...bridge.address import ADDRESS_FILE
-from ...bridge.client import Client
 from ...bridge.errors import CycloramaError
-from ...bridge.scene import SUFFIX
 from .. import preferences
-from . import arrival, settings
+from . import arrival, queue, settings
 from .backend import Backend, State
+from .conversation import Conversation
 from .elsewhere import Elsewhere
 from .job import Job, lost
 from .job_list import JobList
 from .recalls import Recalls
-from .travel import Travel
 
 _BUSY_SECONDS = 0.1
 _IDLE_SECONDS = 1.0
+_BEHIND_SECONDS = 0.01
+"""Until the next turn, when not all was taken in that the backend said."""
+
+_HEARING_SECONDS = 0.0008
+"""So long a turn listens at most. Blender stands still meanwhile, and shall not for more than 2 ms in all."""
+
+_SHOWING_SECONDS = 0.25
+"""While not all is taken in, a turn so often does not listen but shows what is new."""
 
 log = logging.getLogger(__name__)
 
@@ -38,17 +44,18 @@ _place: Path | None = None
 """Folder of ``_backend``; None when it is on another computer."""
 
 _jobs = JobList()
-_travel = Travel(_jobs)
+_conversation = Conversation(_jobs)
 _recalls = Recalls()
-_complete = False
-"""Whether ``_jobs`` has all that the connected backend knows."""
-
 _last = ""
 """Name of the job that was asked for last."""
 
 _listeners: list[Callable[[], None]] = []
 _shown: object = None
 """What the listeners were last told of."""
+
+_shown_at = 0.0
+_behind = False
+"""Whether something is still to be taken in, or to be shown."""
 
 
 def backend_state() -> State:
@@ -74,7 +81,7 @@ def trouble() -> CycloramaError | None:
 
 def notice() -> CycloramaError | None:
     """What happened to the backend that the artist should know and need not act on."""
-    return (_backend.notice if _backend else None) or _recalls.remark
+    return (_backend.notice if _backend else None) or _recalls.remark or _conversation.refused
 
 
 def backend_pid() -> int | None:
@@ -97,9 +104,19 @@ def current_job() -> Job | None:
     return _jobs.get(_last)
 
 
+def active_jobs() -> tuple[Job, ...]:
+    """Those that are being worked on or wait, newest first."""
+    return _jobs.active
+
+
+def place(job: Job) -> int:
+    """In the backend's queue: 1 runs next; 0 when it does not wait there."""
+    return _jobs.places.get(job.name, 0)
+
+
 def working() -> bool:
     """Whether a job is being worked on or waits."""
-    return any(job.active for job in _jobs)
+    return bool(_jobs.active)
 
 
 def listen(listener: Callable[[], None]) -> None:
@@ -131,7 +148,7 @@ def generate(asked: messages.Generate, scene: bpy.types.Scene) -> Job:
     It waits for the jobs before it. Where one of those will write to ``asked.output`` too, it gets a name of its own.
     """
     global _last
-    asked = msgspec.structs.replace(asked, request=asked.job, output=_free_output(Path(asked.output)))
+    asked = msgspec.structs.replace(asked, request=asked.job, output=_jobs.free_output(Path(asked.output)))
     job = _jobs.add(Job.wished(asked, scene.session_uid))
     _last = job.name
     arrival.remember(job, scene)
@@ -145,11 +162,11 @@ def cancel(name: str) -> None:
     if job is None or job.ended:
         return
     if job.pending or job.state in ("sending", "fetching"):
-        _travel.stop(job)
+        _conversation.stop_sending(job)
         job.state, job.pending, job.cancelling = "cancelled", "", False
-    elif _backend and _backend.state == "running":
-        _backend.send(messages.Cancel(job=job.name))
+    elif _backend and _backend.state != "off":
         job.cancelling = True
+        _conversation.ask_about(_backend, job, messages.Cancel(job=job.name))
     _jobs.touch()
     _wake()
 
@@ -161,7 +178,7 @@ def retry(name: str) -> None:
         return
     job.pending = "generate" if job.asked and not job.listed else "retry"
     job.state, job.error, job.preview, job.fraction, job.seconds_left = "starting", None, b"", 0.0, -1.0
-    job.settled = False
+    job.settled, job.refusal = False, None
     _jobs.touch()
     start_backend()
 
@@ -175,10 +192,24 @@ def forget(name: str) -> None:
     for scene in bpy.data.scenes:
         if scene.session_uid == job.blender_scene:
             arrival.remember(job, scene)
-    if job.listed and _backend and _backend.state == "running":
-        _backend.send(messages.Forget(job=name))
+    if job.listed and _backend and _backend.state != "off":
+        _conversation.forget(_backend, job)
     _jobs.drop(name)
     _wake()
+
+
+def prioritize(name: str, where: queue.Where) -> None:
+    """Let a waiting job run before, or after, all others that wait, as far as the backend's priorities allow."""
+    job = _jobs.get(name)
+    priority = priority_for(job, where) if job else None
+    if job and priority is not None and _backend and _backend.state != "off":
+        _conversation.ask_about(_backend, job, messages.Prioritize(job=name, priority=priority))
+        _wake()
+
+
+def priority_for(job: Job, where: queue.Where) -> int | None:
+    """The priority with which it runs there; None where it does already, or nothing can be done about it."""
+    return queue.priority_for(job, where, _jobs.places, _jobs.active, guest=bool(_jobs.guest))
 
 
 def recall(name: str, scene: bpy.types.Scene) -> None:
@@ -190,7 +221,8 @@ def recall(name: str, scene: bpy.types.Scene) -> None:
         _recalls.come(job.asked, scene.session_uid)
     else:
         start_backend()
-        _opened().send(_recalls.request(name, scene))
+        answered = partial(_recalls.hear, blender_scene=scene.session_uid)
+        _conversation.ask(_opened(), messages.Recall(job=name), answered)
     _wake()
 
 
@@ -209,15 +241,32 @@ def import_again(name: str, scene: bpy.types.Scene) -> None:
             raise job.error
 
 
-def drain() -> None:
-    """Take in what happened since the last call; finished scenes are imported. A timer does this; headless, you do."""
-    for message in _backend.take() if _backend else []:
-        _hear(message)
+def drain() -> bool:
+    """Take in what happened since the last call; finished scenes are imported. A timer does this; headless, you do.
+
+    Returns:
+        Whether that was all; when very much happened, the rest is for the next calls.
+    """
+    global _behind
+    show_only = _behind and time.monotonic() - _shown_at > _SHOWING_SECONDS
     if _backend:
-        _move_on(_backend)
+        _behind = show_only or not _listen(_backend)
+        _conversation.speak(_backend)
     _recalls.load()
-    arrival.bring_in(_jobs, _complete)
-    _tell_listeners()
+    arrival.bring_in(_jobs, _conversation.complete)
+    if show_only or not _behind:
+        _tell_listeners()
+    return not _behind
+
+
+def _listen(backend: Backend | Elsewhere) -> bool:
+    """Whether all that was said is taken in, and so quickly that the same turn may do more."""
+    started = time.perf_counter()
+    all_heard = _conversation.listen(backend, _HEARING_SECONDS)
+    quickly = time.perf_counter() - started < _HEARING_SECONDS / 2
+    if all_heard:
+        backend.look()
+    return all_heard and quickly
 
 
 def wait(job: Job, timeout: float, listener: Callable[[Job], None] = lambda job: None) -> Job:
@@ -272,85 +321,17 @@ def _may_go_online() -> bool:
 
 def _close() -> None:
     """Leave the backend, and forget what only it knows."""
-    global _backend, _complete
-    _travel.stop_all()
+    global _backend, _behind
+    _conversation.end()
     if _backend:
         _backend.close()
-    _backend, _complete = None, False
-    for job in _jobs:
-        if job.listed:
-            _jobs.drop(job.name)
-
-
-def _hear(message: messages.Reply | messages.Event) -> None:
-    global _complete
-    if isinstance(message, messages.Welcome):
-        if message.request and _backend:  # a new connection: we may have missed something
-            _complete = False
-            _backend.send(messages.Status(request="status"))
-        _jobs.guest = message.guest
-        _jobs.touch()
-    elif not _recalls.hear(message):
-        _jobs.hear(message)
-        _complete = _complete or isinstance(message, messages.Jobs)
-
-
-def _move_on(backend: Backend | Elsewhere) -> None:
-    """What follows from the states of the backend and of the jobs."""
-    global _complete
-    if backend.state != "running":
-        _complete = False
-    if backend.state == "off":
-        _put_to_sleep(backend)
-    elif _complete and backend.client:
-        for job in reversed(list(_jobs)):
-            if job.pending and job.state == "starting":
-                _tell(backend.client, job)
-        _travel.look(backend.client)
-
-
-def _tell(client: Client, job: Job) -> None:
-    """Have the backend do it."""
-    try:
-        if job.pending == "retry":
-            client.send(messages.Retry(request=job.name, job=job.name))
-        elif not _jobs.guest and job.asked:
-            client.send(job.asked)
-        else:
-            _travel.send(client, job)
-            return
-        job.state, job.pending = "waiting", ""
-    except CycloramaError as error:
-        job.fail(error)
-    _jobs.touch()
-
-
-def _put_to_sleep(backend: Backend | Elsewhere) -> None:
-    """The jobs that the backend has go on when it is started again; the others have failed."""
-    for job in _jobs:
-        if job.pending:
-            job.fail(backend.trouble or lost("The backend was stopped."))
-            backend.trouble = None  # told as the job's
-            _jobs.touch()
-        elif job.active:
-            job.state, job.cancelling = "asleep", False
-            _jobs.touch()
-
-
-def _free_output(output: Path) -> str:
-    """``output``, or a name like it where another job will write to it."""
-    taken = {job.output for job in _jobs if not job.ended}
-    asked, stem, number = output, output.name.removesuffix(SUFFIX), 1
-    if numbered := re.fullmatch(r"(.+) (\d{1,6})", stem):  # "sea 3" is followed by "sea 4"
-        stem, number = numbered[1], int(numbered[2])
-    while str(output) in taken or (output != asked and output.exists()):
-        number += 1
-        output = output.with_name(f"{stem} {number}{SUFFIX}")
-    return str(output)
+    _backend, _behind = None, False
+    _jobs.drop_listed()
 
 
 def _tell_listeners() -> None:
-    global _shown
+    global _shown, _shown_at
+    _shown_at = time.monotonic()
     shown = (_jobs.revision, backend_state(), device(), trouble(), notice())
     if shown != _shown:
         _shown = shown
@@ -363,7 +344,8 @@ def _tick() -> float:
     try:
         if _backend is None:
             _look_for_backend()
-        drain()
+        if not drain():
+            return _BEHIND_SECONDS
     except Exception:  # a timer that raises is never called again
         log.exception("Cyclorama's timer failed")
     return _BUSY_SECONDS if working() or (_backend and _backend.busy) else _IDLE_SECONDS

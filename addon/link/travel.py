@@ -46,7 +46,7 @@ class Travel:
             if job:
                 _take_in(job, journey, client)
                 self._jobs.touch()
-        for job in self._jobs:
+        for job in self._jobs.active:
             if job.state == "fetching" and job.name not in self._journeys:
                 job.fraction = 0.0
                 self._journeys[job.name] = Journey.down(client, job.name, Path(job.output))

@@ -31,6 +31,7 @@ from .pack_scenes import CYCLORAMA_OT_pack_scenes
 from .paint_region import CYCLORAMA_OT_paint_region
 from .prepare_installation import CYCLORAMA_OT_prepare_installation
 from .preview_regions import CYCLORAMA_OT_preview_regions
+from .prioritize_job import CYCLORAMA_OT_prioritize_job
 from .randomise_seed import CYCLORAMA_OT_randomise_seed
 from .relink import CYCLORAMA_OT_relink
 from .remove_backend import CYCLORAMA_OT_remove_backend
@@ -62,6 +63,7 @@ _CLASSES = (
     CYCLORAMA_OT_generate,
     CYCLORAMA_OT_cancel,
     CYCLORAMA_OT_retry_job,
+    CYCLORAMA_OT_prioritize_job,
     CYCLORAMA_OT_import_job,
     CYCLORAMA_OT_load_settings,
     CYCLORAMA_OT_forget_job,

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import bpy
 
+from ...bridge.log_lines import readable_lines
 from .. import preferences
 from ..installation.installer.place import LOG
 from ..link.process import OUTPUT_FILE
@@ -44,6 +45,8 @@ class CYCLORAMA_OT_show_log(bpy.types.Operator):
         except OSError as error:
             self.report({"ERROR"}, f"There is no log {path}: {error.strerror}")
             return {"CANCELLED"}
+        if self.which == "BACKEND":
+            words = readable_lines(words)
         text = _text(f"Cyclorama {path.name}", words)
         if not bpy.app.background:
             _show(context, text)

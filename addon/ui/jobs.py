@@ -10,6 +10,7 @@ from ..operators.cancel import CYCLORAMA_OT_cancel
 from ..operators.forget_job import CYCLORAMA_OT_forget_job
 from ..operators.import_job import CYCLORAMA_OT_import_job
 from ..operators.load_settings import CYCLORAMA_OT_load_settings
+from ..operators.prioritize_job import CYCLORAMA_OT_prioritize_job
 from ..operators.retry_job import CYCLORAMA_OT_retry_job
 from . import thumbnail
 from .sentences import draw_error, draw_sentence, time_left
@@ -53,8 +54,12 @@ _MOVING = ("running", "sending", "fetching")
 """States in which there is a progress to show."""
 
 
+_listed: list[str] = []
+"""Names of the jobs the rows stand for."""
+
+
 class JobRow(bpy.types.PropertyGroup):
-    """A line of the list; its name is the job's."""
+    """A line of the list: of the job that has its place in ``link.jobs``."""
 
 
 class JobRows(bpy.types.PropertyGroup):
@@ -65,31 +70,36 @@ class JobRows(bpy.types.PropertyGroup):
 
 
 def mirror() -> None:
-    """Make the rows those of the jobs there are; the same job stays selected, or the one just asked for."""
+    """Make as many rows as there are jobs; the same job stays selected, or the one just asked for."""
+    global _listed
     rows = bpy.context.window_manager.cyclorama_jobs
-    before = [row.name for row in rows.items]
     names = [job.name for job in link.jobs()]
-    if names == before:
+    if names == _listed and len(rows.items) == len(names):
         return
-    chosen = before[rows.active] if rows.active < len(before) else ""
+    chosen = _listed[rows.active] if rows.active < len(_listed) else ""
     asked = link.current_job()
-    if asked and asked.name not in before:
+    if asked and asked.name not in _listed:
         chosen = asked.name
-    rows.items.clear()
-    for name in names:
-        rows.items.add().name = name
+    while len(rows.items) > len(names):
+        rows.items.remove(len(rows.items) - 1)
+    while len(rows.items) < len(names):
+        rows.items.add()
     rows.active = names.index(chosen) if chosen in names else max(min(rows.active, len(names) - 1), 0)
+    _listed = names
 
 
 def selected(context: bpy.types.Context) -> Job | None:
     """The job that is shown below the list."""
-    rows = context.window_manager.cyclorama_jobs
-    return link.job_called(rows.items[rows.active].name) if rows.active < len(rows.items) else None
+    return _job_in(context.window_manager.cyclorama_jobs.active)
+
+
+def _job_in(row: int) -> Job | None:
+    return link.job_called(_listed[row]) if row < len(_listed) else None
 
 
 def shown_first() -> Job | None:
     """Of those that are being worked on, the one to show where there is room for one."""
-    active = [job for job in link.jobs() if job.active]
+    active = link.active_jobs()
     return next((job for job in active if job.state in _MOVING), active[0] if active else None)
 
 
@@ -102,6 +112,14 @@ def progress_text(job: Job) -> str:
     if job.state == "done" and job.imported in bpy.data.collections:  # not undone, and no other file was opened
         return "Imported"
     return _TEXTS[job.state]
+
+
+def queue_text(place: int) -> str:
+    """``"Next in the queue"``, ``"2nd in the queue"``."""
+    if place == 1:
+        return "Next in the queue"
+    ending = "th" if place % 100 in (11, 12, 13) else {1: "st", 2: "nd", 3: "rd"}.get(place % 10, "th")
+    return f"{place}{ending} in the queue"
 
 
 def stage_name(stage: str) -> str:
@@ -122,10 +140,10 @@ class CYCLORAMA_UL_jobs(bpy.types.UIList):
     """One line for each job."""
 
     def draw_item(
-        self, _context, layout, _data, item, _icon, _active_data, _active_property, _index=0, _flag=0
+        self, _context, layout, _data, _item, _icon, _active_data, _active_property, index=0, _flag=0
     ) -> None:
         """Draw a line."""
-        job = link.job_called(item.name)
+        job = _job_in(index)
         if job is None:
             return  # until the rows are mirrored again
         line = layout.split(factor=0.45, align=True)
@@ -133,7 +151,16 @@ class CYCLORAMA_UL_jobs(bpy.types.UIList):
         if job.state in _MOVING and not job.cancelling:
             line.progress(factor=job.fraction, text=progress_text(job).removesuffix(" left"))  # so that it fits
         else:
-            line.label(text=progress_text(job))
+            place = link.place(job)
+            line.label(text=queue_text(place) if place and not job.cancelling else progress_text(job))
+
+    def filter_items(self, _context, _rows, _property) -> tuple[list[int], list[int]]:
+        """Those whose title has what the artist looks for in it."""
+        if not self.filter_name:
+            return [], []
+        titles = [job.title if (job := link.job_called(name)) else "" for name in _listed]
+        wanted = self.filter_name.casefold()
+        return [self.bitflag_filter_item if wanted in title.casefold() else 0 for title in titles], []
 
 
 class CYCLORAMA_PT_jobs(bpy.types.Panel):
@@ -176,11 +203,18 @@ def _draw_job(layout: bpy.types.UILayout, context: bpy.types.Context, job: Job) 
         draw_error(layout, context, job.error)
     elif sentence := _sentence(job):
         draw_sentence(layout, context, sentence)
-    _draw_buttons(layout, job)
+    for remark in _remarks_on(job):
+        draw_sentence(layout, context, remark, icon="INFO")
+    if job.refusal:
+        draw_error(layout, context, job.refusal)
+    if not job.locked:
+        _draw_buttons(layout, job)
 
 
 def _sentence(job: Job) -> str:
     """What there is to say beyond what the list says; or ""."""
+    if job.locked:
+        return "Somebody else's: its scene and its settings are not for you."
     if job.state == "asleep":
         return "The backend is off. Continue starts it, and finds out how far this is."
     if job.state != "done":
@@ -190,6 +224,17 @@ def _sentence(job: Job) -> str:
     if job.package:
         return f"Finished: {job.package}"
     return "Finished; its scene is on the computer that asked for it."
+
+
+def _remarks_on(job: Job) -> list[str]:
+    """What there is to know of it, and nothing to be done about."""
+    remarks = [job.remark] if job.remark else []
+    if job.reused:
+        stages = " and ".join(filter(None, (", ".join(map(stage_name, job.reused[:-1])), stage_name(job.reused[-1]))))
+        remarks.append(f"{stages} {'was' if len(job.reused) == 1 else 'were'} there already.")
+    if job.state == "running" and job.device and job.device != link.device():
+        remarks.append(f"On {job.device}.")
+    return remarks
 
 
 def _draw_buttons(layout: bpy.types.UILayout, job: Job) -> None:
@@ -206,8 +251,22 @@ def _draw_buttons(layout: bpy.types.UILayout, job: Job) -> None:
         verb = "Continue" if job.state == "asleep" else "Retry"
         row.operator(CYCLORAMA_OT_retry_job.bl_idname, text=verb, icon="FILE_REFRESH").job = job.name
     row.operator(CYCLORAMA_OT_load_settings.bl_idname, icon="PROPERTIES").job = job.name
+    if job.state == "waiting":
+        _draw_order(row, job)
     if not job.active:
         row.operator(CYCLORAMA_OT_forget_job.bl_idname, text="", icon="TRASH").job = job.name
+
+
+def _draw_order(row: bpy.types.UILayout, job: Job) -> None:
+    """Before and after the others that wait, if there are any."""
+    possible = {where: link.priority_for(job, where) is not None for where in ("FIRST", "LAST")}
+    if not any(possible.values()):
+        return
+    for where, icon in (("FIRST", "TRIA_UP_BAR"), ("LAST", "TRIA_DOWN_BAR")):
+        button = row.row(align=True)
+        button.enabled = possible[where]
+        move = button.operator(CYCLORAMA_OT_prioritize_job.bl_idname, text="", icon=icon)
+        move.job, move.where = job.name, where
 
 
 class CYCLORAMA_PT_job_figures(bpy.types.Panel):
@@ -266,6 +325,7 @@ def register() -> None:
 
 def unregister() -> None:
     """Take it away."""
+    _listed.clear()
     link.unlisten(thumbnail.redraw_sidebars)
     link.unlisten(mirror)
     del bpy.types.WindowManager.cyclorama_jobs

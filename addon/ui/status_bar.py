@@ -22,7 +22,7 @@ def _draw(header: bpy.types.Header, _context: bpy.types.Context) -> None:
 
 
 def _text(job: link.Job) -> str:
-    others = sum(other.active for other in link.jobs()) - 1
+    others = len(link.active_jobs()) - 1
     return f"{job.title}: {progress_text(job)}" + (f"  (+{others})" if others else "")
 
 

@@ -9,11 +9,15 @@ import bpy
 import bpy.utils.previews
 import numpy as np
 
+from ...bridge.picture_size import picture_size
 from ...bridge.scene import PREVIEW
 from .. import link
 
 SIZE = 256, 128
 """Width and height of an icon, in pixels."""
+
+_WIDEST = 4096
+"""Pixels of a picture that is shown; the backend makes them 512 wide."""
 
 _icons: bpy.utils.previews.ImagePreviewCollection | None = None
 _shown: dict[str, bytes] = {}
@@ -68,6 +72,8 @@ def show(name: str, picture: bytes, icons: bpy.utils.previews.ImagePreviewCollec
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "preview.webp"
         file.write_bytes(picture)
+        if max(picture_size(file) or (_WIDEST + 1,)) > _WIDEST:  # small files can hold pictures that fill memory
+            return
         image = bpy.data.images.load(str(file))
         if image.size[0]:
             image.scale(*SIZE)

@@ -84,8 +84,8 @@ def drain_until(true: Callable[[], object], timeout: float = 30.0) -> None:
     """What Blender's timer does, until something is so."""
     from cyclorama.addon import link
 
-    deadline = time.monotonic() + timeout
-    while not true():
+    deadline, shown = time.monotonic() + timeout, True
+    while not (shown and true()):
         assert time.monotonic() < deadline, f"not so after {timeout} s: {link.backend_state()}, {link.current_job()}"
         time.sleep(0.02)
-        link.drain()
+        shown = link.drain()

@@ -5,7 +5,10 @@ from __future__ import annotations
 import queue
 import threading
 import time
+import uuid
 from pathlib import Path
+
+import msgspec
 
 from cyclorama.bridge import messages
 from cyclorama.bridge.address import Address, Keys, open_folder
@@ -16,18 +19,37 @@ from .conftest import drain_until
 
 
 class StandIn:
-    """Listens in a folder, in a thread. ``jobs``: those it knows; ``heard``: all that was asked of it but pings."""
+    """Listens in a folder, in a thread.
 
-    def __init__(self, folder: Path, *jobs: messages.JobState, protocol: int = messages.PROTOCOL, guest: str = ""):
+    Attributes:
+        jobs: those it knows.
+        heard: all that was asked of it but pings.
+        refuses: kind of request -> why it is refused from now on.
+        told: all events of this run, numbered as a backend does it.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        *jobs: messages.JobState,
+        protocol: int = messages.PROTOCOL,
+        guest: str = "",
+        after: StandIn | None = None,
+    ):
         open_folder(folder)
         self.folder = folder
         self.jobs = {job.job: job for job in jobs}
         self.asked: dict[str, messages.Generate] = {}
         self.heard: list[messages.Request] = []
+        self.refuses: dict[type, CycloramaError] = {}
+        self.told: list[messages.AnyEvent] = []
+        self.run = uuid.uuid4().hex
+        if after:  # the same run, which was out of reach
+            self.run, self.told, self.jobs, self.asked = after.run, after.told, after.jobs, after.asked
         self._protocol = protocol
         self._guest = guest
         self._clients: set = set()
-        self._events: queue.SimpleQueue[messages.Event] = queue.SimpleQueue()
+        self._events: queue.SimpleQueue[messages.AnyEvent] = queue.SimpleQueue()
         keys = Keys.load_or_make(folder)
         self._server = Server(keys)
         Address.of(self._server.endpoint, keys).save(folder)
@@ -35,7 +57,7 @@ class StandIn:
         self._thread = threading.Thread(target=self._run, name="stand-in", daemon=True)
         self._thread.start()
 
-    def tell(self, *events: messages.Event) -> None:
+    def tell(self, *events: messages.AnyEvent) -> None:
         """Say this to every client."""
         for event in events:
             self._events.put(event)
@@ -74,15 +96,23 @@ class StandIn:
                 except CycloramaError as error:
                     self._server.send(client, refusal(error, request.request))
             while not self._events.empty():
-                event = self._events.get()
+                event = msgspec.structs.replace(self._events.get(), sequence=len(self.told) + 1)
+                self.told.append(event)
                 for client in self._clients:
-                    self._server.send(client, event)
+                    self._send(client, event)
         self._server.close()
+
+    def _send(self, client, message) -> None:
+        while self._server.send(client, message) == "full":
+            time.sleep(0.001)  # until it has read
 
     def _answer(self, client, request) -> None:
         if not isinstance(request, messages.Ping):
             self.heard.append(request)
+        if type(request) in self.refuses:
+            raise self.refuses[type(request)]
         reply = messages.Pong(request=request.request)
+        missed: list[messages.AnyEvent] = []
         match request:
             case messages.Hello():
                 if self._protocol != messages.PROTOCOL:
@@ -95,15 +125,20 @@ class StandIn:
                     device="An abacus",
                     recipes=("x",),
                     guest=self._guest,
+                    run=self.run,
+                    resumed=request.run == self.run,
                 )
+                missed = self.told[request.heard :] if reply.resumed else []
             case messages.Status():
-                reply = messages.Jobs(request=request.request, jobs=tuple(self.jobs.values()))
+                lines = tuple(self.jobs.values())
+                reply = messages.Jobs(request=request.request, jobs=lines, sequence=len(self.told))
             case messages.Generate():
                 self.asked[request.job] = request
                 reply = messages.Accepted(request=request.request, job=request.job)
             case messages.Recall():
                 reply = messages.Recalled(request=request.request, asked=self.asked[request.job])
-        self._server.send(client, reply)
+        for message in (reply, *missed):
+            self._send(client, message)
         if isinstance(request, messages.Generate):
             self.put(request.job, "waiting")
 

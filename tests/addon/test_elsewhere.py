@@ -6,6 +6,7 @@ from pathlib import Path
 import bpy
 import msgspec
 import pytest
+import zmq
 
 from cyclorama.addon import link, preferences
 from cyclorama.addon.link import session
@@ -128,6 +129,27 @@ def test_while_the_other_computer_is_off_the_job_waits_and_the_panel_says_why(el
     drain_until(lambda: link.trouble())
     assert "tried again and again" in link.trouble().sentence
     assert (job.state, link.backend_state()) == ("starting", "starting")
+
+
+def test_a_key_that_counts_no_longer_is_named_and_the_job_waits(elsewhere, backend, tmp_path):
+    public, secret = (key.decode() for key in zmq.curve_keypair())
+    invitation = vars(Address.load(elsewhere)) | {"guest": "anna", "client_public": public, "client_secret": secret}
+    (tmp_path / "invitation.json").write_bytes(msgspec.json.encode(invitation))
+    job = ask("mine", tmp_path)
+    drain_until(link.trouble)
+    assert (link.trouble().code, job.state) == ("key-not-known", "starting")
+    assert "new invitation" in link.trouble().hint
+    assert not backend.heard
+
+
+def test_a_backend_of_another_version_elsewhere_is_named(elsewhere, tmp_path):
+    backend = StandIn(elsewhere, guest="anna", protocol=messages.PROTOCOL + 1)
+    invitation = vars(Address.load(elsewhere)) | {"guest": "anna"}
+    (tmp_path / "invitation.json").write_bytes(msgspec.json.encode(invitation))
+    link.start_backend()
+    drain_until(link.trouble)
+    assert (link.trouble().code, link.trouble().hint) == ("protocol-mismatch", "Update it.")
+    backend.close()
 
 
 @pytest.mark.parametrize(("content", "code"), [(None, "invitation-missing"), ("{", "invitation-unreadable")])

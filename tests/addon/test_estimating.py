@@ -21,11 +21,18 @@ def settings(addon):
     estimating.forget()
 
 
-def job(name="a", seconds=None, settings=None, output="", state="done", factor=1.0):
+def job(name="a", seconds=None, settings=None, output="", state="done", factor=1.0, reused=()):
     asked = settings and Generate(job=name, panorama=str(PANORAMA), output="/s.cyclorama", settings=settings)
     taken = seconds or {"lift": 15.0 * factor, "look around": 11.0 * factor, "animate": 3.0 * factor}
     return SimpleNamespace(
-        name=name, state=state, seconds=taken, peak_bytes=10**9, asked=asked, panorama=str(PANORAMA), output=output
+        name=name,
+        state=state,
+        seconds=taken,
+        peak_bytes=10**9,
+        asked=asked,
+        panorama=str(PANORAMA),
+        output=output,
+        reused=reused,
     )
 
 
@@ -76,6 +83,15 @@ def test_jobs_of_this_session_teach_what_this_machine_is_like(settings, monkeypa
     done(monkeypatch, job(settings=PanoramaTo4D(), factor=5.0), job("b", state="running", settings=PanoramaTo4D()))
     (told, _) = told_of(settings)
     assert told.basis == "learned" and told.seconds > 3 * usual.seconds
+
+
+def test_stages_that_were_there_already_teach_nothing(settings, monkeypatch):
+    taken = {"animate": 3.0, "lift": 0.001, "look around": 0.001}
+    done(monkeypatch, job(settings=PanoramaTo4D(), seconds=taken, reused=("lift", "look around")))
+    settings.panorama = str(PANORAMA)
+    told_of(settings)
+    (past,) = estimating.past_jobs()
+    assert past.seconds == {"animate": 3.0} and past.peak_bytes == 0
 
 
 def test_jobs_of_earlier_sessions_teach_by_the_scene_they_made(settings, monkeypatch, tmp_path):

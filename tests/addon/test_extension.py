@@ -29,7 +29,7 @@ result = {
     "panel": hasattr(bpy.types, "CYCLORAMA_PT_generate"),
     "frames": bpy.context.scene.cyclorama.frames,
     "bundle": str(sys.modules[name + ".addon.installation.bundle"].bundle().source),
-    "modules": {module: sys.modules[module].__file__ for module in ("zmq", "msgspec", "safetensors")},
+    "modules": {module: __import__(module).__file__ for module in ("zmq", "msgspec", "safetensors")},
 }
 addon_utils.disable(name)
 result["left"] = [cls for cls in dir(bpy.types) if "CYCLORAMA" in cls]

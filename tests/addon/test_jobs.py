@@ -8,7 +8,9 @@ import pytest
 
 import cyclorama
 from cyclorama.addon import link
+from cyclorama.addon.link import session
 from cyclorama.bridge import messages
+from cyclorama.bridge.errors import CycloramaError
 from cyclorama.bridge.messages import JobState
 from cyclorama.bridge.settings import PanoramaTo4D
 
@@ -302,6 +304,151 @@ def test_after_a_lost_connection_the_list_is_asked_for_again(backend, no_backend
     drain_until(lambda: job.state == "running")
     assert {job.name for job in link.jobs()} == {"mine", "other"}
     again.close()
+
+
+def test_after_a_short_cut_what_was_missed_is_told_and_the_list_not_asked_for_again(backend, no_backend, tmp_path):
+    job = ask("mine", tmp_path)
+    drain_until(lambda: told(job))
+    backend.close(leave_address=True)
+    backend.told.append(  # while nobody listened
+        messages.Changed(
+            sequence=len(backend.told) + 1, state=JobState(job="mine", state="running", output=job.output, fraction=0.5)
+        )
+    )
+    again = StandIn(no_backend, after=backend)
+    drain_until(lambda: job.state == "running")
+    assert job.fraction == 0.5
+    ask("another", tmp_path)  # and what is wished is told
+    until_heard(again, messages.Generate)
+    assert not again.asked_for(messages.Status)
+    again.close()
+
+
+def refuse(backend: StandIn, kind: type, code: str = "job-not-yours") -> None:
+    backend.refuses[kind] = CycloramaError(code, "It is somebody else's.", "Ask them.")
+
+
+def test_a_cancel_that_is_refused_says_why_and_the_job_goes_on(backend, tmp_path):
+    refuse(backend, messages.Cancel)
+    job = ask("mine", tmp_path)
+    drain_until(lambda: told(job))
+    backend.put("mine", "running")
+    drain_until(lambda: job.state == "running")
+    bpy.ops.cyclorama.cancel(job="mine")
+    drain_until(lambda: job.refusal)
+    assert (str(job.refusal), job.cancelling, job.state) == ("It is somebody else's. Ask them.", False, "running")
+    backend.refuses.clear()
+    bpy.ops.cyclorama.cancel(job="mine")
+    assert job.refusal is None, "asked again, so the old answer is past"
+
+
+def test_a_job_that_may_not_be_forgotten_comes_back_and_says_why(backend):
+    refuse(backend, messages.Forget)
+    backend.put("old", "failed", sentence="s")
+    drain_until(lambda: link.jobs())
+    bpy.ops.cyclorama.forget_job(job="old")
+    assert link.jobs() == []
+    drain_until(lambda: link.jobs())
+    assert link.jobs()[0].refusal.hint == "Ask them."
+
+
+def test_a_job_that_the_backend_had_forgotten_already_stays_away(backend):
+    refuse(backend, messages.Forget, "job-unknown")
+    backend.put("old", "failed", sentence="s")
+    drain_until(lambda: link.jobs())
+    bpy.ops.cyclorama.forget_job(job="old")
+    until_heard(backend, messages.Forget)
+    backend.put("other", "done")
+    drain_until(lambda: link.jobs())
+    assert [job.name for job in link.jobs()] == ["other"]
+
+
+def test_a_retry_that_is_refused_is_why_the_job_failed(backend):
+    refuse(backend, messages.Retry)
+    backend.put("old", "failed", sentence="s")
+    drain_until(lambda: link.jobs())
+    bpy.ops.cyclorama.retry_job(job="old")
+    drain_until(lambda: link.jobs()[0].error and link.jobs()[0].error.hint)
+    assert (link.jobs()[0].state, link.jobs()[0].error.sentence) == ("failed", "It is somebody else's.")
+
+
+def test_settings_that_are_refused_and_a_list_that_is_are_said_above_the_jobs(backend):
+    refuse(backend, messages.Recall)
+    backend.put("old", "done")
+    drain_until(lambda: link.jobs())
+    bpy.ops.cyclorama.load_settings(job="old")
+    drain_until(link.notice)
+    assert str(link.notice()) == "It is somebody else's. Ask them."
+
+
+def test_a_list_that_is_refused_says_why(no_backend, addon):
+    backend = StandIn(no_backend)
+    refuse(backend, messages.Status, "too-busy")
+    link.start_backend()
+    drain_until(link.notice)
+    assert link.notice().code == "too-busy"
+    backend.close()
+
+
+def test_a_waiting_job_is_put_first_and_last(backend, tmp_path):
+    for number, name in enumerate("abc"):
+        backend.put(name, "waiting", asked_at=number + 1.0)
+    drain_until(lambda: len(link.jobs()) == 3)
+    assert [link.place(link.job_called(name)) for name in "abc"] == [1, 2, 3]
+    assert bpy.ops.cyclorama.prioritize_job(job="c", where="FIRST") == {"FINISHED"}
+    (asked,) = until_heard(backend, messages.Prioritize)
+    assert (asked.job, asked.priority) == ("c", 1)
+    backend.put("c", "waiting", asked_at=3.0, priority=1, place=1)
+    drain_until(lambda: link.place(link.job_called("c")) == 1)
+    assert bpy.ops.cyclorama.prioritize_job(job="c", where="FIRST") == {"CANCELLED"}, "it is already"
+    bpy.ops.cyclorama.prioritize_job(job="c", where="LAST")
+    assert until_heard(backend, messages.Prioritize, 2)[1].priority == -1
+
+
+def test_an_order_that_is_refused_says_why(backend):
+    refuse(backend, messages.Prioritize)
+    for number, name in enumerate("ab"):
+        backend.put(name, "waiting", asked_at=number + 1.0)
+    drain_until(lambda: len(link.jobs()) == 2)
+    bpy.ops.cyclorama.prioritize_job(job="b", where="FIRST")
+    drain_until(lambda: link.job_called("b").refusal)
+    assert link.job_called("b").state == "waiting"
+
+
+def test_with_one_job_there_is_no_order_to_change(backend):
+    backend.put("a", "waiting")
+    drain_until(lambda: link.jobs())
+    assert not bpy.ops.cyclorama.prioritize_job.poll()
+
+
+def test_what_a_lost_connection_took_with_it_is_asked_again(backend, no_backend, tmp_path, monkeypatch):
+    job = ask("mine", tmp_path)
+    drain_until(lambda: told(job))
+    backend.close(leave_address=True)
+    bpy.ops.cyclorama.cancel(job="mine")
+    again = StandIn(no_backend)
+    again.asked, again.jobs = backend.asked, backend.jobs
+    assert [asked.job for asked in until_heard(again, messages.Cancel)] == ["mine"]
+    again.close()
+
+
+def test_a_thousand_jobs_are_taken_in_little_by_little_and_completely(no_backend, addon):
+    monkeypatch = pytest.MonkeyPatch()
+    monkeypatch.setattr(session, "_HEARING_SECONDS", 0)
+    names = [f"j{number}" for number in range(1000)]
+    backend = StandIn(no_backend, *(JobState(job=name, state="waiting", asked_at=1.0) for name in names))
+    link.start_backend()
+    seen = {0}
+    while len(link.jobs()) < 1000:
+        assert len(link.jobs()) <= max(seen) + 16
+        seen.add(len(link.jobs()))
+        link.drain()
+    monkeypatch.undo()
+    for name in names:
+        backend.put(name, "running", asked_at=1.0)
+        backend.put(name, "done", asked_at=1.0)
+    drain_until(lambda: all(job.state == "done" for job in link.jobs()))
+    backend.close()
 
 
 def test_a_backend_of_another_version_is_named_and_the_job_can_be_tried_again(no_backend, addon, tmp_path):

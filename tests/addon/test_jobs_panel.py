@@ -12,6 +12,7 @@ from cyclorama.addon.link import session
 from cyclorama.addon.link.job import State
 from cyclorama.addon.ui import jobs, status_bar
 from cyclorama.bridge import messages
+from cyclorama.bridge.errors import CycloramaError
 
 from .conftest import drain_until
 from .stand_in import StandIn, until_heard
@@ -66,7 +67,14 @@ def drawn(context) -> Layout:
 
 
 def names() -> list[str]:
-    return [row.name for row in bpy.context.window_manager.cyclorama_jobs.items]
+    return [jobs._job_in(row).name for row in range(len(bpy.context.window_manager.cyclorama_jobs.items))]
+
+
+def line(name: str) -> str:
+    """What the list says of a job."""
+    layout = Layout()
+    jobs.CYCLORAMA_UL_jobs.draw_item(None, None, layout, None, None, 0, None, "", names().index(name))
+    return layout.texts()
 
 
 def select(name: str) -> None:
@@ -140,13 +148,10 @@ def test_progress_is_in_the_list_the_generate_panel_and_the_status_bar(backend, 
     backend.put("b", "waiting")
     backend.tell(messages.Progress(job="a", stage="animate", step=1, total=4, fraction=0.25, seconds_left=42.0))
     drain_until(lambda: link.job_called("a") and link.job_called("a").fraction == 0.25)
-    line, active, bar = Layout(), Layout(), SimpleNamespace(layout=Layout())
-    jobs.CYCLORAMA_UL_jobs.draw_item(
-        None, None, line, None, bpy.context.window_manager.cyclorama_jobs.items["a"], 0, None, ""
-    )
+    active, bar = Layout(), SimpleNamespace(layout=Layout())
     jobs.draw_active(active, context)
     status_bar._draw(bar, None)
-    assert line.texts() == "harbour Animate  42 s"
+    assert line("a") == "harbour Animate  42 s"
     assert active.texts() == "Animate  42 s left"
     assert bar.layout.texts() == "harbour: Animate  42 s left  (+1)"
 
@@ -175,3 +180,60 @@ def test_switched_off_nothing_is_left_in_blender(no_backend):
     assert not hasattr(bpy.types.Scene, "cyclorama_wishes")
     assert session._listeners == []
     assert link.jobs() == []
+
+
+def test_waiting_jobs_say_their_place_and_can_be_put_first_or_last(backend, context):
+    for number, name in enumerate("abc"):
+        backend.put(name, "waiting", asked_at=number + 1.0)
+    drain_until(lambda: len(names()) == 3)
+    lines = [line(name) for name in "abc"]
+    assert lines == ["harbour Next in the queue", "harbour 2nd in the queue", "harbour 3rd in the queue"]
+    select("b")
+    assert drawn(context).buttons() == ["cancel", "load_settings", "prioritize_job", "prioritize_job"]
+
+
+def test_places_are_numbered_as_people_do():
+    assert [jobs.queue_text(place).split()[0] for place in (2, 3, 4, 11, 12, 13, 21, 22, 101, 111)] == (
+        ["2nd", "3rd", "4th", "11th", "12th", "13th", "21st", "22nd", "101st", "111th"]
+    )
+
+
+def test_what_happened_to_a_job_and_what_was_there_already_is_said(backend, context):
+    remark = "The worker process ended (signal 9); it goes on from where it was."
+    backend.put("a", "running", remark=remark, reused=("animate", "lift"), device="GPU 1")
+    drain_until(names)
+    layout = drawn(context)
+    assert remark in layout.texts()
+    assert "Animate and Gaussians were there already. On GPU 1." in layout.texts()
+
+
+def test_what_was_refused_is_said_below_the_job_that_goes_on(backend, context):
+    backend.refuses[messages.Cancel] = CycloramaError("busy", "It cannot be stopped now.", "Try again.")
+    backend.put("a", "running")
+    drain_until(names)
+    bpy.ops.cyclorama.cancel(job="a")
+    drain_until(lambda: link.job_called("a").refusal)
+    layout = drawn(context)
+    assert "It cannot be stopped now. Try again." in layout.texts()
+    assert layout.buttons() == ["cancel", "load_settings"]
+
+
+def test_a_guest_sees_of_other_people_s_jobs_no_more_than_how_far_they_are(no_backend, addon, context):
+    backend = StandIn(no_backend, messages.JobState(job="b", state="running"), guest="anna")
+    link.start_backend()
+    drain_until(names)
+    layout = drawn(context)
+    assert layout.buttons() == []
+    assert "Somebody else's" in layout.texts()
+    assert line("b").startswith("Someone's scene")
+    backend.close()
+
+
+def test_jobs_are_found_by_their_title(backend):
+    for number, name in enumerate(("harbour", "alps")):
+        backend.put(name, "done", asked_at=number + 1.0, output=f"/scenes/{name}.cyclorama")
+    drain_until(lambda: len(names()) == 2)
+    found = jobs.CYCLORAMA_UL_jobs.filter_items(
+        SimpleNamespace(filter_name="HARB", bitflag_filter_item=1), None, None, ""
+    )
+    assert found == ([0, 1], [])

@@ -2,6 +2,7 @@
 
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -59,8 +60,9 @@ def heard(client: Client, kind: type, job: str, seconds: float = 120.0):
         time.sleep(0.02)
 
 
-def port_of(folder: Path) -> int:
-    return int(Address.load(folder).endpoint.rpartition(":")[2])
+def free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        return free.getsockname()[1]
 
 
 def gaussians(scene: Path) -> dict[str, str]:
@@ -70,8 +72,8 @@ def gaussians(scene: Path) -> dict[str, str]:
 
 
 def test_a_server_killed_in_the_middle_of_a_job_costs_a_guest_nothing(serve, tmp_path):
-    server = serve()  # wherever the system finds a free port
-    port = port_of(tmp_path / "backend")
+    port = free_port()
+    server = serve("--port", str(port))
     guest = tmp_path / "guest"
     asked = messages.Generate(job="j", panorama=str(PANORAMA), output=str(guest / "j.cyclorama"), settings=SETTINGS)
     with Client(tmp_path / "none", address=invited(tmp_path, port), silence=2) as client:
