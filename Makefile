@@ -3,8 +3,9 @@
 BLENDER ?=
 python = $(shell python$(1) -c '' >/dev/null 2>&1 && echo yes || ls $${PYENV_ROOT:-$$HOME/.pyenv}/versions 2>/dev/null | grep -q '^$(subst .,\.,$(1))\.' && echo yes)
 OLDER := $(and $(call python,3.13),$(call python,3.11),blender-4.5)
+MOUNTS := $(shell unshare -Urm true 2>/dev/null && echo unshare -Urm)
 
-.PHONY: demo test window check extension backend blender blender-4.5 clean
+.PHONY: demo test faults window check extension backend blender blender-4.5 clean
 
 demo: backend ## A photograph becomes a moving 3D scene, flown through and rendered: build/demo/
 ifeq ($(BLENDER),)
@@ -26,6 +27,9 @@ endif
 
 window: extension backend ## The user interface in a real Blender with a window: pictures in build/window/
 	@.venv/bin/python -m pytest tests/window -rs
+
+faults: backend ## Kills, power cuts, full disks, crowds, fuzz: all of it, where `make test` does a 25th; about half an hour
+	@$(MOUNTS) .venv/bin/python -m pytest tests/faults --faults 1 --timeout 3600
 
 check: backend ## Form: formatting, lint, import directions, types
 	@.venv/bin/ruff format --check --quiet . || { echo "run: .venv/bin/ruff format"; exit 1; }
